@@ -1,0 +1,125 @@
+"""Posts as tensors: one padded batch of numbers, the same for training and serving."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mner_model.text import Tokens
+from mner_model.vocabulary import PADDING, Alphabet, Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """One post in numbers.
+
+    word_ids         int64 [tokens]
+    surfaces         [tokens]           read character by character
+    image_embedding  float32 [dimension], None without an image
+    tags             int64 [tokens], None where there is no gold
+    """
+
+    word_ids: npt.NDArray[np.int64]
+    surfaces: tuple[str, ...]
+    image_embedding: npt.NDArray[np.float32] | None = None
+    tags: npt.NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.surfaces)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded posts.
+
+    word_ids       int64 [batch, tokens]
+    mask           bool [batch, tokens]         True where a token is
+    char_ids       int64 [surfaces, characters] each distinct surface of the batch once
+    surface_index  int64 [batch, tokens]        row of char_ids
+    image          float32 [batch, dimension]   zeros where there is none
+    has_image      bool [batch]
+    tags           int64 [batch, tokens], None without gold
+    """
+
+    word_ids: Tensor
+    mask: Tensor
+    char_ids: Tensor
+    surface_index: Tensor
+    image: Tensor
+    has_image: Tensor
+    tags: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on another device."""
+        return type(self)(
+            self.word_ids.to(device),
+            self.mask.to(device),
+            self.char_ids.to(device),
+            self.surface_index.to(device),
+            self.image.to(device),
+            self.has_image.to(device),
+            None if self.tags is None else self.tags.to(device),
+        )
+
+
+def features_of(
+    tokens: Tokens, vocabulary: Vocabulary, image_embedding: npt.NDArray[np.float32] | None = None
+) -> Features:
+    """The numbers of one post; the only way from tokens to the model, in training and in serving."""
+    return Features(np.array(vocabulary.ids(tokens), dtype=np.int64), tokens.surfaces, image_embedding)
+
+
+def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int) -> Batch:
+    """Pads posts into one batch; raises ValueError for an empty list, a post without tokens or a wrong image size."""
+    if not posts or any(len(post) == 0 for post in posts):
+        raise ValueError("expected one or more posts of at least one token each")
+    shape = (len(posts), max(len(post) for post in posts))
+    word_ids = np.full(shape, PADDING, dtype=np.int64)
+    mask = np.zeros(shape, dtype=np.bool_)
+    surface_index = np.zeros(shape, dtype=np.int64)
+    image = np.zeros((len(posts), image_dimension), dtype=np.float32)
+    has_image = np.zeros(len(posts), dtype=np.bool_)
+    row_of: dict[str, int] = {}
+    for row, post in enumerate(posts):
+        length = len(post)
+        word_ids[row, :length] = post.word_ids
+        mask[row, :length] = True
+        surface_index[row, :length] = [row_of.setdefault(surface, len(row_of)) for surface in post.surfaces]
+        if post.image_embedding is not None:
+            if post.image_embedding.shape != (image_dimension,):
+                raise ValueError(
+                    f"expected an image embedding of {image_dimension} numbers, got {list(post.image_embedding.shape)}:"
+                    " is it from another encoder?"
+                )
+            image[row] = post.image_embedding
+            has_image[row] = True
+    return Batch(
+        torch.from_numpy(word_ids),
+        torch.from_numpy(mask),
+        _char_ids(list(row_of), alphabet),
+        torch.from_numpy(surface_index),
+        torch.from_numpy(image),
+        torch.from_numpy(has_image),
+        _tags(posts, shape),
+    )
+
+
+def _char_ids(surfaces: Sequence[str], alphabet: Alphabet) -> Tensor:
+    rows = [alphabet.ids(surface) for surface in surfaces]
+    char_ids = np.full((len(rows), max(map(len, rows))), PADDING, dtype=np.int64)
+    for position, ids in enumerate(rows):
+        char_ids[position, : len(ids)] = ids
+    return torch.from_numpy(char_ids)
+
+
+def _tags(posts: Sequence[Features], shape: tuple[int, int]) -> Tensor | None:
+    tags = np.zeros(shape, dtype=np.int64)
+    for row, post in enumerate(posts):
+        if post.tags is None:
+            return None
+        tags[row, : len(post)] = post.tags
+    return torch.from_numpy(tags)

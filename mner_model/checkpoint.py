@@ -1,0 +1,188 @@
+"""A trained tagger on disk: config.json, weights.safetensors, vocabulary.txt in one folder. Never pickle.
+
+The fingerprint is the sha256 of the three files' contents: two checkpoints with one fingerprint tag alike.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mner_model.config import ConfigError, ModelConfig
+from mner_model.labels import ENTITY_TYPES
+from mner_model.model import MultimodalTagger
+from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
+
+FORMAT = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "weights.safetensors"
+VOCABULARY_FILE = "vocabulary.txt"
+_LABEL_VECTORS = "image.label_vectors"
+_SEEN_MENTIONS = "training.seen_mentions"
+
+
+class CheckpointError(Exception):
+    """A checkpoint that is missing, broken or made for something else; the message names path and expectation."""
+
+
+@dataclass
+class Checkpoint:
+    """Everything that tagging needs.
+
+    label_vectors  float32 [labels, word_dimension], the words of the image encoder's labels; None without images
+    seen_mentions  int64 [mentions], `data.mention_hashes` of the training data's mentions, sorted
+    image_encoder  the encoder's configuration as plain values; None without images
+    training       how it was trained and on what, for people
+    """
+
+    name: str
+    model: MultimodalTagger
+    vocabulary: Vocabulary
+    alphabet: Alphabet
+    image_encoder: dict[str, Any] | None = None
+    label_vectors: Tensor | None = None
+    seen_mentions: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    training: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    def save(self, folder: str | Path) -> str:
+        """Writes the folder in one step (a reader sees the old one or the new one) and returns the fingerprint.
+
+        The trained tables are stored in float16, the rest as it is.
+        """
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            tensors = {name: _for_storage(value) for name, value in self.model.state_dict().items()}
+            if self.label_vectors is not None:
+                tensors[_LABEL_VECTORS] = self.label_vectors.to(torch.float16).contiguous()
+            tensors[_SEEN_MENTIONS] = self.seen_mentions.contiguous()
+            save_file(tensors, draft / WEIGHTS_FILE)
+            words = "\n".join(self.vocabulary.forms[len(SPECIAL_FORMS) :])
+            (draft / VOCABULARY_FILE).write_text(words + "\n", encoding="utf-8", newline="\n")
+            config = json.dumps(self._config(), indent=2, ensure_ascii=False) + "\n"
+            (draft / CONFIG_FILE).write_text(config, encoding="utf-8", newline="\n")
+            draft.chmod(0o755)
+            self.fingerprint = _fingerprint(draft)
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return self.fingerprint
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "model": self.model.config.to_json(),
+            "alphabet": self.alphabet.characters,
+            "trained_words": _trained_words(self.model),
+            "image_encoder": self.image_encoder,
+            "training": dict(self.training),
+        }
+
+
+def default_checkpoint() -> Path:
+    """The folder of the checkpoint that ships with the package."""
+    return Path(str(resources.files("mner_model"))) / "default_checkpoint"
+
+
+def load_checkpoint(folder: str | Path | None = None, device: torch.device | str = "cpu") -> Checkpoint:
+    """Reads a checkpoint folder (None: the shipped one), ready to tag on `device`.
+
+    Raises CheckpointError in one sentence: a missing or damaged file, an unknown format, a wrong tag set, weights
+    that do not fit the configuration.
+    """
+    folder = Path(folder) if folder is not None else default_checkpoint()
+    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"checkpoint {folder}: {name} is missing, expected the folder that `train` wrote")
+    config = _read_config(folder)
+    words = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
+    try:
+        vocabulary = Vocabulary(words)
+        alphabet = Alphabet(config["alphabet"])
+        model = MultimodalTagger(
+            ModelConfig.from_json(config["model"]),
+            words=len(vocabulary),
+            trained_words=config["trained_words"],
+            alphabet_size=len(alphabet),
+        )
+        tensors = load_file(folder / WEIGHTS_FILE)
+        label_vectors = tensors.pop(_LABEL_VECTORS, None)
+        seen_mentions = tensors.pop(_SEEN_MENTIONS)
+        _check_shapes(folder, model, tensors)
+        model.load_state_dict(tensors)
+    except (KeyError, TypeError, ConfigError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {folder}: {CONFIG_FILE} does not describe a model: {error}") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"checkpoint {folder}: {WEIGHTS_FILE} is damaged: {error}") from error
+    return Checkpoint(
+        name=str(config["name"]),
+        model=model.to(device).eval(),
+        vocabulary=vocabulary,
+        alphabet=alphabet,
+        image_encoder=config.get("image_encoder"),
+        label_vectors=None if label_vectors is None else label_vectors.float(),
+        seen_mentions=seen_mentions,
+        training=config.get("training", {}),
+        fingerprint=_fingerprint(folder),
+    )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {folder}: {CONFIG_FILE} is not JSON: {error}") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else type(config).__name__
+        raise CheckpointError(f"checkpoint {folder}: expected format {FORMAT}, got {found!r}")
+    types = tuple(config.get("model", {}).get("types", ()))
+    if set(types) != set(ENTITY_TYPES):
+        raise CheckpointError(
+            f"checkpoint {folder}: tags {', '.join(types) or 'nothing'}, expected {', '.join(ENTITY_TYPES)}"
+        )
+    return config
+
+
+def _check_shapes(folder: Path, model: MultimodalTagger, tensors: Mapping[str, Tensor]) -> None:
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found_shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    for name in sorted(shapes.keys() | found_shapes.keys()):
+        expected, found = shapes.get(name, "nothing"), found_shapes.get(name, "nothing")
+        if expected != found:
+            raise CheckpointError(f"checkpoint {folder}: {name} expected {expected}, got {found}")
+
+
+def _trained_words(model: MultimodalTagger) -> int:
+    return model.words.correction.num_embeddings if hasattr(model, "words") else len(SPECIAL_FORMS)
+
+
+def _for_storage(value: Tensor) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    return value.to(torch.float16) if value.dtype == torch.float32 and value.dim() == 2 else value
+
+
+def _fingerprint(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE):
+        content = hashlib.sha256()
+        with (folder / name).open("rb") as file:
+            while chunk := file.read(1 << 20):
+                content.update(chunk)
+        digest.update(content.digest())
+    return digest.hexdigest()

@@ -1,0 +1,256 @@
+"""`mner-model`: train, evaluate and tag from the command line.
+
+Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mner_model.config import ConfigError, ModelConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from mner_model.data import Example
+    from mner_model.predictor import Predictor
+    from mner_model.records import Line
+    from mner_model.train import EpochReport
+
+_Callback = Callable[[int, int | None], None]
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+_CHECKPOINT = click.option(
+    "--checkpoint", type=click.Path(path_type=Path), help="Checkpoint folder.  [default: the one in the package]"
+)
+
+
+@click.group()
+@click.version_option(version("mner-stream"), prog_name="mner-model")
+def main() -> None:
+    """The tagger as a command: train one, evaluate one, tag with one."""
+
+
+@main.command()
+@click.option("--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from.")
+@click.option("--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by.")
+@click.option("--vectors", type=_FILE, required=True, help="Word vectors in GloVe's text format, plain, .gz or .xz.")
+@click.option("--words", type=int, help="Most pretrained words to keep.  [default: all]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the checkpoint to.")
+@click.option("--name", default="word-char-image", show_default=True, help="The model's name in its records.")
+@click.option("--image-encoder", default="efficientnet-lite0", show_default=True, help="Whose labels describe images.")
+@click.option("--model", "model_changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of ModelConfig.")
+@click.option(
+    "--recipe", "recipe_changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of TrainingConfig."
+)
+@click.option("--epochs", type=click.IntRange(1), default=TrainingConfig.epochs, show_default=True)
+@click.option("--seed", type=int, default=TrainingConfig.seed, show_default=True)
+@_DEVICE
+def train(
+    train_files: tuple[Path, ...],
+    valid_files: tuple[Path, ...],
+    vectors: Path,
+    words: int | None,
+    out: Path,
+    name: str,
+    image_encoder: str,
+    model_changes: tuple[str, ...],
+    recipe_changes: tuple[str, ...],
+    epochs: int,
+    seed: int,
+    device: str,
+) -> None:
+    """Train a tagger and write its checkpoint.
+
+    Captions of the posts' images are read from FILE.captions.tsv beside each FILE.txt, where there are any.
+    The weights with the best mean lenient F1 over the --valid files are kept; no other data has a say.
+    """
+    from mner_model.predictor import device_of
+    from mner_model.train import Trainer, WordVectors
+    from mner_model.vocabulary import read_vectors
+
+    with _failures():
+        _say(f"reading {vectors.name}")
+        forms, table = read_vectors(vectors, words)
+        trainer = Trainer(
+            [example for file in train_files for example in _read(file)],
+            {_set_name(file): _read(file) for file in valid_files},
+            WordVectors(forms, table),
+            ModelConfig(word_dimension=table.shape[1], image_dimension=table.shape[1]).changed(_pairs(model_changes)),
+            TrainingConfig(seed=seed, epochs=epochs).changed(_pairs(recipe_changes)),
+            str(device_of(device)),
+        )
+        checkpoint = trainer.run(name, _say_epoch)
+        if "image" in checkpoint.model.config.modalities:
+            from mner_model.image_encoder import imagenet_labels, label_words
+            from mner_model.image_words import label_vectors
+
+            checkpoint.image_encoder = {"backbone": image_encoder, "output": "label_words"}
+            checkpoint.label_vectors = label_vectors(
+                checkpoint.vocabulary, checkpoint.model.words, [label_words(label) for label in imagenet_labels()]
+            )
+        fingerprint = checkpoint.save(out)
+        _say(f"wrote {out}, fingerprint {fingerprint[:12]}")
+
+
+@main.command()
+@_CHECKPOINT
+@click.option("--data", type=_FILE, required=True, help="CoNLL file with gold tags.")
+@click.option("--captions", type=_FILE, help="Image id TAB caption; caption words stand for the image.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@_DEVICE
+def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json: bool, device: str) -> None:
+    """Score a checkpoint: precision, recall and F1, strict and lenient, per type, seen and unseen."""
+    from mner_model.evaluation_run import evaluate_checkpoint
+    from mner_model.predictor import Predictor
+
+    with _failures(), _progress("evaluating") as on_progress:
+        result = evaluate_checkpoint(Predictor.load(checkpoint, device), data, captions, on_progress)
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        _print_table(data, result)
+
+
+@main.command()
+@_CHECKPOINT
+@_DEVICE
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+def tag(checkpoint: Path | None, device: str, file: str) -> None:
+    """Tag FILE (- for standard input): a post as JSON or plain text a line in, an entity record a line out.
+
+    A line that is no post comes back as {"error": …, "line": …} in its place, and the exit status is 1.
+    """
+    from mner_model.predictor import Predictor
+    from mner_model.records import POSTS_PER_CALL
+
+    with _failures():
+        predictor = Predictor.load(checkpoint, device)
+    size = None if file == "-" else Path(file).stat().st_size
+    with click.open_file(file, "rb") as posts, _progress("tagging", size) as on_progress:
+        # from a terminal or a pipe each line is answered at once, from a file many together
+        rejected = _tag_all(predictor, posts, 1 if size is None else POSTS_PER_CALL, on_progress, size)
+    if rejected:
+        _say(f"{rejected} lines were no posts")
+        sys.exit(1)
+
+
+def _tag_all(
+    predictor: "Predictor", posts: Iterable[bytes], at_once: int, on_progress: _Callback, size: int | None
+) -> int:
+    """Prints the answer to every line; returns how many were no posts."""
+    from mner_model.records import LineRejected, read_line, tag_lines
+
+    rejected, done = 0, 0
+    pending: list[Line | dict[str, Any]] = []
+
+    def flush() -> None:
+        records = tag_lines(predictor, [line for line in pending if not isinstance(line, dict)])
+        for line in pending:
+            click.echo(json.dumps(line if isinstance(line, dict) else next(records), ensure_ascii=False))
+        pending.clear()
+        on_progress(done, size or done)
+
+    for number, raw in enumerate(posts, start=1):
+        done += len(raw)
+        try:
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            if not text.strip():
+                continue
+            pending.append(read_line(text, number))
+        except (LineRejected, UnicodeDecodeError) as error:
+            rejected += 1
+            pending.append({"error": str(error), "line": number})
+        if len(pending) >= at_once:
+            flush()
+    flush()
+    return rejected
+
+
+def _pairs(changes: Iterable[str]) -> dict[str, str]:
+    pairs = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals:
+            raise ConfigError(f"expected FIELD=VALUE, got {change!r}")
+        pairs[name] = value
+    return pairs
+
+
+def _read(file: Path) -> "list[Example]":
+    from mner_model.data import read_conll
+
+    captions = file.with_suffix(".captions.tsv")
+    examples = read_conll(file, captions=captions if captions.exists() else None)
+    _say(f"{file.parent.name}/{file.name}: {len(examples):,} posts" + (", with captions" if captions.exists() else ""))
+    return examples
+
+
+def _set_name(file: Path) -> str:
+    return f"{file.parent.name}/{file.stem}"
+
+
+def _say_epoch(report: "EpochReport") -> None:
+    scores = ", ".join(f"{name} {scores.lenient.f1:.2%}" for name, scores in report.validation.items())
+    best = "  best so far" if report.best else ""
+    _say(f"pass {report.epoch:3}  loss {report.loss:7.3f}  lenient F1: {scores}{best}")
+
+
+def _print_table(data: Path, result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    model, about = result["model"], result["data"]
+    table = Table(title=f"{model['name']} {model['fingerprint'][:12]} on {_set_name(data)}")
+    table.add_column("")
+    for column in ("precision", "recall", "F1", "mentions"):
+        table.add_column(column, justify="right")
+    rows = [(reading, result[reading]) for reading in ("strict", "lenient", "segmentation")]
+    rows += [(f"{type_} (lenient)", score) for type_, score in result["per_type"].items()]
+    rows += [(f"{reading} in training", result[reading]) for reading in ("seen", "unseen")]
+    for label, score in rows:
+        figures = [f"{score[key]:.2%}" for key in ("precision", "recall", "f1")]
+        table.add_row(label, *figures, str(score.get("support", about["mentions"] if label != "strict" else "")))
+    console = Console()
+    console.print(table)
+    captions = f", {about['captions']:,} with captions" if about["captions"] else ", text only"
+    console.print(
+        f"{about['posts']:,} posts{captions}, data {about['fingerprint'][:12]}, "
+        f"{model['parameters']:,} parameters, {result['posts_per_second']:,.0f} posts/s"
+    )
+
+
+@contextmanager
+def _progress(what: str, total: int | None = None) -> Iterator[_Callback]:
+    """Gives a callback (done, of how many) that draws a bar on a terminal's stderr, and nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turns what can go wrong with files and checkpoints into one line on stderr and exit status 1."""
+    from mner_model.checkpoint import CheckpointError
+    from mner_model.data import DataError
+    from mner_model.vocabulary import VectorsError
+
+    try:
+        yield
+    except (CheckpointError, ConfigError, DataError, VectorsError) as error:
+        _say(f"mner-model: {error}")
+        sys.exit(1)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,91 @@
+"""What a model is and how it was trained, as frozen dataclasses that go into the checkpoint as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, Self, get_args
+
+from mner_model.labels import ENTITY_TYPES
+
+Modality = Literal["word", "char", "image"]
+FusionName = Literal["concatenation", "attention", "gated_attention"]
+CharEncoderName = Literal["bilstm", "cnn"]
+
+
+class ConfigError(ValueError):
+    """A configuration with a name or a value that does not exist."""
+
+
+@dataclass(frozen=True)
+class _Config:
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as they go into the checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Back from the checkpoint's JSON; raises ConfigError naming every key that this version does not know."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ConfigError(f"{cls.__name__} has no {', '.join(unknown)}: was it written by a newer version?")
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+    def changed(self, changes: Mapping[str, str]) -> Self:
+        """A copy with fields set from their text, as people write them: hidden=256, modalities=word,char.
+
+        Raises ConfigError for an unknown field, or a text that is not of the field's type.
+        """
+        values: dict[str, Any] = {}
+        for name, text in changes.items():
+            current = getattr(self, name, None)
+            if not isinstance(current, int | float | str | tuple):
+                known = ", ".join(f.name for f in fields(self))
+                raise ConfigError(f"{type(self).__name__} has no {name}: expected one of {known}")
+            try:
+                values[name] = tuple(text.split(",")) if isinstance(current, tuple) else type(current)(text)
+            except ValueError:
+                raise ConfigError(f"{name}: expected {type(current).__name__}, got {text!r}") from None
+        return replace(self, **values)
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Config):
+    """The parts of one MultimodalTagger and their sizes."""
+
+    types: tuple[str, ...] = ENTITY_TYPES
+    modalities: tuple[Modality, ...] = ("word", "char", "image")
+    word_dimension: int = 100
+    char_dimension: int = 30
+    char_hidden: int = 50  # per direction, or per filter width
+    char_encoder: CharEncoderName = "bilstm"
+    image_dimension: int = 100  # what the image encoder gives; 100: words about the image, in the words' vector space
+    fusion: FusionName = "gated_attention"
+    fused_dimension: int = 200
+    hidden: int = 200  # entity Bi-LSTM, per direction
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("fusion", get_args(FusionName)), ("char_encoder", get_args(CharEncoderName))):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        unknown = set(self.modalities) - {"word", "char", "image"}
+        if unknown or not self.modalities:
+            raise ConfigError(f"expected one or more of the modalities word, char, image, got {self.modalities!r}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"expected a dropout in [0, 1), got {self.dropout}")
+
+
+@dataclass(frozen=True)
+class TrainingConfig(_Config):
+    """The recipe: AdamW on length-bucketed batches, a moving average of the weights, chosen on validation."""
+
+    seed: int = 0
+    epochs: int = 20
+    batch_posts: int = 16
+    learning_rate: float = 1e-3
+    vector_learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    clip_norm: float = 5.0
+    word_dropout: float = 0.1  # a word is read as unknown, its characters stay
+    modality_dropout: float = 0.5  # an image is left out
+    average_decay: float = 0.999  # of the weights' moving average, per step

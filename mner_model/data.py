@@ -1,0 +1,183 @@
+"""Examples with gold tags, read from CoNLL files (one token TAB tag per line, a blank line between posts).
+
+A post's text is put together again from its gold words and then goes through the one tokenizer, as a
+post from a stream does. The tagger works on those tokens; gold words keep their own tags, and
+predictions are projected back on them, so scores are counted on exactly the units of the file.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mner_model.labels import OUTSIDE, Span, TagSet, spans_lenient, tags_of
+from mner_model.text import Tokens, tokenize
+
+TYPE_ALIASES = {"OTHER": "MISC"}
+_GLUED_TO_NEXT = frozenset("#@")
+
+
+class DataError(ValueError):
+    """A data file that cannot be read as what it should be; the message names file and line."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One post with gold tags.
+
+    words  [words]          as the file has them
+    tags   [words]          as the file has them, orphan I- included, OTHER written MISC
+    word_of_token [tokens]  which word each model token lies in
+    """
+
+    text: str
+    tokens: Tokens
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    word_of_token: tuple[int, ...]
+    image_id: str | None = None
+    caption: str | None = None
+
+    def token_tags(self) -> tuple[str, ...]:
+        """Gold as the tagger learns it: repaired, and carried over to the model's tokens.
+
+        A leading # or @ of a word is outside the mention it introduces ("#NBA" is "#" then "NBA").
+        """
+        spans = []
+        for span in spans_lenient(self.tags):
+            positions = [p for p, word in enumerate(self.word_of_token) if span.start <= word < span.end]
+            while len(positions) > 1 and self.tokens.surfaces[positions[0]] in _GLUED_TO_NEXT:
+                positions.pop(0)
+            if positions:
+                spans.append(Span(positions[0], positions[-1] + 1, span.type))
+        return tags_of(spans, len(self.tokens))
+
+    def word_tags(self, spans: Iterable[Span]) -> tuple[str, ...]:
+        """Predicted token spans as tags of the gold words; where two claim one word, the earlier keeps it."""
+        tags = [OUTSIDE] * len(self.words)
+        for span in sorted(spans):
+            first, last = self.word_of_token[span.start], self.word_of_token[span.end - 1]
+            if any(tag != OUTSIDE for tag in tags[first : last + 1]):
+                continue
+            tags[first : last + 1] = [f"B-{span.type}", *[f"I-{span.type}"] * (last - first)]
+        return tuple(tags)
+
+
+def example_from_words(
+    words: Sequence[str], tags: Sequence[str], image_id: str | None = None, caption: str | None = None
+) -> Example:
+    """Puts the text together (a lone # or @ joins what follows, else one space) and tokenizes it."""
+    if len(words) != len(tags):
+        raise DataError(f"expected one tag per word, got {len(words)} words and {len(tags)} tags")
+    text = ""
+    word_ends: list[int] = []
+    for word in words:
+        if text and not (text[-1] in _GLUED_TO_NEXT and (len(text) == 1 or text[-2] == " ")):
+            text += " "
+        text += word
+        word_ends.append(len(text))
+    tokens = tokenize(text)
+    word_of_token: list[int] = []
+    position = 0
+    for start in tokens.starts:
+        while start >= word_ends[position]:
+            position += 1
+        word_of_token.append(position)
+    return Example(text, tokens, tuple(words), tuple(tags), tuple(word_of_token), image_id, caption)
+
+
+def read_conll(path: str | Path, tagset: TagSet | None = None, captions: str | Path | None = None) -> list[Example]:
+    """Reads one CoNLL file, with the machine captions of its images where a file of them is given.
+
+    CRLF and a byte-order mark are accepted, OTHER is read as MISC, a blank word stays (no token will lie in it).
+    Raises DataError with file and line for a line without a tag, an unknown tag, or a file without posts.
+    """
+    path = Path(path)
+    tagset = tagset or TagSet()
+    caption_of = read_captions(captions) if captions is not None else {}
+    examples: list[Example] = []
+    words: list[str] = []
+    tags: list[str] = []
+    image_id: str | None = None
+
+    def close_post() -> None:
+        nonlocal words, tags, image_id
+        if words:
+            examples.append(example_from_words(words, tags, image_id, caption_of.get(image_id or "")))
+        words, tags, image_id = [], [], None
+
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip() and "\t" not in line:
+            close_post()
+        elif line.startswith("IMGID:"):
+            close_post()
+            image_id = line.removeprefix("IMGID:").strip()
+        else:
+            word, separator, tag = line.rpartition("\t")
+            tag = _canonical_tag(tag.strip())
+            if not separator:
+                raise DataError(f"{path}:{number}: expected a word, a TAB and a tag, got {line[:80]!r}")
+            if tag not in tagset.tags:
+                raise DataError(f"{path}:{number}: unknown tag {tag!r}, expected one of {', '.join(tagset.tags)}")
+            words.append(word.strip())
+            tags.append(tag)
+    close_post()
+    if not examples:
+        raise DataError(f"{path}: holds no post, expected CoNLL lines (word TAB tag, a blank line between posts)")
+    return examples
+
+
+def read_captions(path: str | Path) -> dict[str, str]:
+    """Reads image id TAB caption lines."""
+    captions: dict[str, str] = {}
+    for number, line in enumerate(_lines(Path(path)), start=1):
+        if line.strip():
+            image_id, separator, caption = line.partition("\t")
+            if not separator:
+                raise DataError(f"{path}:{number}: expected an image id, a TAB and a caption, got {line[:80]!r}")
+            captions[image_id.strip()] = caption.strip()
+    return captions
+
+
+def fingerprint(examples: Iterable[Example]) -> str:
+    """sha256 over words, tags and captions in order: two runs with this in common saw the same data."""
+    digest = hashlib.sha256()
+    for example in examples:
+        lines = [f"{word}\t{tag}" for word, tag in zip(example.words, example.tags, strict=True)]
+        digest.update(("\n".join([*lines, f"caption\t{example.caption or ''}"]) + "\n\n").encode())
+    return digest.hexdigest()
+
+
+def mention_count(examples: Iterable[Example]) -> int:
+    """Gold mentions, counted leniently."""
+    return sum(len(spans_lenient(example.tags)) for example in examples)
+
+
+def mention_hashes(examples: Iterable[Example]) -> set[int]:
+    """`mention_hash` of every gold mention: what a tagger trained on these has seen, without the texts themselves."""
+    return {
+        mention_hash(" ".join(example.words[span.start : span.end]), span.type)
+        for example in examples
+        for span in spans_lenient(example.tags)
+    }
+
+
+def mention_hash(surface: str, type_: str) -> int:
+    """64 bits (signed) of the sha256 of a mention's case-folded surface and its type."""
+    digest = hashlib.sha256(f"{type_}\t{surface.casefold()}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _canonical_tag(tag: str) -> str:
+    prefix, dash, type_ = tag.partition("-")
+    return f"{prefix}{dash}{TYPE_ALIASES.get(type_, type_)}"
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 at byte {error.start}") from None
+    return text.replace("\r\n", "\n").split("\n")

@@ -1,0 +1,82 @@
+"""`mner-model evaluate`: a checkpoint against a CoNLL file, with everything needed to believe the numbers."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from mner_model.data import Example, fingerprint, mention_count, mention_hash, read_conll
+from mner_model.evaluate import Evaluation, evaluate
+from mner_model.image_words import caption_words, words_vector
+from mner_model.labels import Span
+from mner_model.predictor import Document, Prediction, Predictor
+
+_POSTS_PER_CALL = 256
+
+
+def evaluate_checkpoint(
+    predictor: Predictor,
+    data: str | Path,
+    captions: str | Path | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, posts: None,
+) -> dict[str, Any]:
+    """Tags a CoNLL file through the predictor, as serving does, and scores it.
+
+    captions     machine captions of the posts' images; their words stand for the image. None: text alone
+    on_progress  is told how many posts are done, and of how many
+    returns      the object that `mner-model evaluate --json` prints
+    Raises DataError for a file that cannot be read.
+    """
+    examples = read_conll(data, captions=captions)
+    started = perf_counter()
+    predictions: list[Prediction] = []
+    for start in range(0, len(examples), _POSTS_PER_CALL):
+        documents = [_document(predictor, example) for example in examples[start : start + _POSTS_PER_CALL]]
+        predictions += predictor.predict(documents)
+        on_progress(len(predictions), len(examples))
+    seconds = perf_counter() - started
+    scores = _score(predictor, examples, predictions)
+    return {
+        "model": {
+            "name": predictor.name,
+            "fingerprint": predictor.fingerprint,
+            "parameters": predictor.parameters,
+        },
+        "data": {
+            "fingerprint": fingerprint(examples),
+            "posts": len(examples),
+            "mentions": mention_count(examples),
+            "captions": sum(example.caption is not None for example in examples),
+        },
+        **scores.to_json(),
+        "posts_per_second": len(examples) / seconds,
+    }
+
+
+def _document(predictor: Predictor, example: Example) -> Document:
+    embedding = None
+    if example.caption is not None and predictor.image_dimension is not None:
+        embedding = words_vector(caption_words(example.caption), predictor.vocabulary, predictor.word_encoder)
+    return Document(example.text, embedding, example.tokens)
+
+
+def _score(predictor: Predictor, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Evaluation:
+    predicted = [
+        example.word_tags(token_spans(example, prediction))
+        for example, prediction in zip(examples, predictions, strict=True)
+    ]
+    seen = frozenset(predictor.seen_mentions)
+    return evaluate(
+        [example.words for example in examples],
+        [example.tags for example in examples],
+        predicted,
+        predictor.types,
+        lambda surface, type_: mention_hash(surface, type_) in seen,
+    )
+
+
+def token_spans(example: Example, prediction: Prediction) -> list[Span]:
+    """A prediction's mentions in token positions of the example it was made for."""
+    first = {start: position for position, start in enumerate(example.tokens.starts)}
+    last = {end: position for position, end in enumerate(example.tokens.ends)}
+    return [Span(first[found.start], last[found.end] + 1, found.type) for found in prediction.entities]

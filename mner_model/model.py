@@ -1,0 +1,108 @@
+"""The tagger: encoders → fusion → Bi-LSTM → CRF. Which parts, a ModelConfig says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mner_model.batch import Batch
+from mner_model.config import ModelConfig
+from mner_model.crf import CRF
+from mner_model.encoders import BiLSTM, CharBiLSTM, CharCNN, WordEncoder
+from mner_model.fusion import Concatenation, ModalityAttention
+from mner_model.labels import Span, TagSet, spans_strict
+from mner_model.vocabulary import UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedPost:
+    """Mentions of one post with their span marginals and mean modality weights, in token positions."""
+
+    spans: list[Span]
+    confidences: list[float]
+    modality_weights: list[dict[str, float]]
+
+
+class MultimodalTagger(nn.Module):
+    """Emissions of BIO tags from any subset of word, character and image, under one CRF."""
+
+    def __init__(self, config: ModelConfig, *, words: int, trained_words: int, alphabet_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.tagset = TagSet(config.types)
+        dimensions: dict[str, int] = {}
+        if "word" in config.modalities or "image" in config.modalities:  # images are told in words too
+            self.words = WordEncoder(words, trained_words, config.word_dimension)
+        if "word" in config.modalities:
+            dimensions["word"] = config.word_dimension
+        if "char" in config.modalities:
+            char_encoder = {"bilstm": CharBiLSTM, "cnn": CharCNN}[config.char_encoder]
+            self.characters = char_encoder(alphabet_size, config.char_dimension, config.char_hidden)
+            dimensions["char"] = self.characters.dimension
+        if "image" in config.modalities:
+            dimensions["image"] = config.image_dimension
+        self.fusion = _fusion(config, dimensions)
+        self.dropout = nn.Dropout(config.dropout)
+        self.entity_lstm = BiLSTM(self.fusion.dimension, config.hidden)
+        self.emission = nn.Linear(self.entity_lstm.dimension, len(self.tagset))
+        self.crf = CRF(self.tagset)
+
+    def forward(self, batch: Batch, word_dropout: float = 0.0) -> tuple[Tensor, Tensor | None]:
+        """Emissions [batch, tokens, tags] and modality weights [batch, tokens, modalities] (None: concatenation).
+
+        word_dropout  share of words read as unknown, in training
+        """
+        inputs: dict[str, Tensor] = {}
+        everywhere = torch.ones(len(batch.mask), dtype=torch.bool, device=batch.mask.device)
+        present = {"word": everywhere, "char": everywhere, "image": batch.has_image}
+        if "word" in self.config.modalities:
+            word_ids = batch.word_ids
+            if word_dropout:
+                dropped = torch.rand(word_ids.shape, device=word_ids.device) < word_dropout
+                word_ids = word_ids.masked_fill(dropped & batch.mask, UNKNOWN)
+            inputs["word"] = self.words(word_ids)
+        if "char" in self.config.modalities:
+            inputs["char"] = self.characters(batch.char_ids)[batch.surface_index]
+        if "image" in self.config.modalities and bool(batch.has_image.any()):
+            inputs["image"] = batch.image.unsqueeze(1).expand(-1, batch.mask.shape[1], -1)
+        fused, weights = self.fusion({name: self.dropout(value) for name, value in inputs.items()}, present)
+        hidden = self.dropout(self.entity_lstm(self.dropout(fused), batch.mask))
+        return self.emission(hidden), weights
+
+    def loss(self, batch: Batch, word_dropout: float = 0.0) -> Tensor:
+        """Mean negative log-likelihood of the gold tags per post; raises ValueError without gold."""
+        if batch.tags is None:
+            raise ValueError("expected a batch with gold tags")
+        emissions, _ = self(batch, word_dropout)
+        return -self.crf.log_likelihood(emissions, batch.mask, batch.tags).mean()
+
+    @torch.inference_mode()
+    def tag(self, batch: Batch) -> list[TaggedPost]:
+        """Best mentions of each post by Viterbi, each with the probability of exactly that mention."""
+        emissions, weights = self(batch)
+        emissions = emissions.float()
+        tags = self.tagset.tags
+        spans = [spans_strict([tags[id_] for id_ in path]) for path in self.crf.best_path(emissions, batch.mask)]
+        confidences = self.crf.span_marginals(emissions, batch.mask, spans)
+        mean_weights = self._mean_weights(weights, spans)
+        return [TaggedPost(*parts) for parts in zip(spans, confidences, mean_weights, strict=True)]
+
+    def _mean_weights(self, weights: Tensor | None, spans: Sequence[Sequence[Span]]) -> list[list[dict[str, float]]]:
+        if weights is None:
+            return [[{} for _ in of_post] for of_post in spans]
+        rows = weights.float().cpu().numpy()
+        return [
+            [
+                dict(zip(self.config.modalities, rows[row, span.start : span.end].mean(axis=0).tolist(), strict=True))
+                for span in of_post
+            ]
+            for row, of_post in enumerate(spans)
+        ]
+
+
+def _fusion(config: ModelConfig, dimensions: dict[str, int]) -> Concatenation | ModalityAttention:
+    if config.fusion == "concatenation":
+        return Concatenation(dimensions)
+    score = "sigmoid" if config.fusion == "attention" else "linear"
+    return ModalityAttention(dimensions, config.fused_dimension, score)  # type: ignore[arg-type]

@@ -1,0 +1,122 @@
+"""Words and characters as numbers, and the reader of pretrained word vectors."""
+
+import gzip
+import lzma
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from mner_model.text import NUMBER_FORM, URL_FORM, USER_FORM, Tokens, fallback_forms
+
+PADDING = 0
+UNKNOWN = 1
+SPECIAL_FORMS = ("<padding>", "<unknown>", URL_FORM, USER_FORM, NUMBER_FORM)
+
+
+class VectorsError(ValueError):
+    """A file of word vectors that cannot be read; the message names file and line."""
+
+
+class Vocabulary:
+    """Vocabulary forms in the order of their numbers; the special forms come first."""
+
+    def __init__(self, forms: Iterable[str]) -> None:
+        """`forms` without the special ones; raises ValueError on a form that comes twice."""
+        self.forms: tuple[str, ...] = (*SPECIAL_FORMS, *forms)
+        self._ids: Mapping[str, int] = {form: id_ for id_, form in enumerate(self.forms)}
+        if len(self._ids) != len(self.forms):
+            twice = next(form for form, count in Counter(self.forms).items() if count > 1)
+            raise ValueError(f"{twice!r} is in the vocabulary twice")
+
+    def __len__(self) -> int:
+        return len(self.forms)
+
+    def __contains__(self, form: str) -> bool:
+        return form in self._ids
+
+    def id_of(self, form: str) -> int:
+        """The form's number, else that of its first known fallback form, else UNKNOWN."""
+        found = self._ids.get(form)
+        if found is not None:
+            return found
+        return next((self._ids[other] for other in fallback_forms(form) if other in self._ids), UNKNOWN)
+
+    def ids(self, tokens: Tokens) -> list[int]:
+        """[tokens] word numbers."""
+        return [self.id_of(form) for form in tokens.forms]
+
+
+class Alphabet:
+    """Characters by number; 0 is padding, 1 any character unseen in training."""
+
+    def __init__(self, characters: str, longest: int = 24) -> None:
+        self.characters = characters
+        self.longest = longest
+        self._ids = {character: id_ for id_, character in enumerate(characters, start=2)}
+
+    def __len__(self) -> int:
+        return len(self.characters) + 2
+
+    def ids(self, surface: str) -> list[int]:
+        """[characters] numbers of a token's code points; of a longer one the first and the last are kept."""
+        if len(surface) > self.longest:
+            surface = surface[: self.longest // 2] + surface[-self.longest // 2 :]
+        return [self._ids.get(character, UNKNOWN) for character in surface]
+
+
+def count_forms(posts: Iterable[Tokens]) -> Counter[str]:
+    """How often each vocabulary form occurs."""
+    return Counter(form for tokens in posts for form in tokens.forms if form not in SPECIAL_FORMS)
+
+
+def alphabet_of(posts: Iterable[Tokens], minimum: int = 2) -> Alphabet:
+    """The characters that occur at least `minimum` times, in code-point order."""
+    counts = Counter(character for tokens in posts for surface in tokens.surfaces for character in surface)
+    return Alphabet("".join(sorted(character for character, count in counts.items() if count >= minimum)))
+
+
+def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Reads word vectors in GloVe's text format (a word and its numbers a line), plain, .gz or .xz.
+
+    returns  words and float32 [words, dimension], in the file's order (most frequent first, as such files are)
+    Raises VectorsError with the line where the dimension changes or a number is none.
+    """
+    path = Path(path)
+    words: list[str] = []
+    rows: list[npt.NDArray[np.float32]] = []
+    with _open(path) as file:
+        for number, (word, row) in enumerate(_rows(path, file), start=1):
+            if rows and len(row) != len(rows[0]):
+                raise VectorsError(f"{path}:{number}: expected {len(rows[0])} numbers, got {len(row)}")
+            words.append(word)
+            rows.append(row)
+            if limit is not None and len(words) >= limit:
+                break
+    if not rows:
+        raise VectorsError(f"{path}: holds no vector")
+    return words, np.stack(rows)
+
+
+def _rows(path: Path, file: IO[str]) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    for number, line in enumerate(file, start=1):
+        word, _, numbers = line.rstrip().partition(" ")
+        try:
+            row = np.array(numbers.split(" "), dtype=np.float32)
+        except ValueError:
+            raise VectorsError(f"{path}:{number}: expected a word and numbers, got {line[:60]!r}") from None
+        yield word, row
+
+
+def _open(path: Path) -> IO[str]:
+    try:
+        if path.suffix == ".xz":
+            return lzma.open(path, "rt", encoding="utf-8")
+        if path.suffix == ".gz":
+            return gzip.open(path, "rt", encoding="utf-8")
+        return path.open(encoding="utf-8")
+    except FileNotFoundError:
+        raise VectorsError(f"{path}: no such file") from None

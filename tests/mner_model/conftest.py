@@ -1,0 +1,91 @@
+"""A tiny tagger, trained in a second or two on posts written here, shared by the tests that need one."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mner_model.checkpoint import Checkpoint
+from mner_model.config import ModelConfig, TrainingConfig
+from mner_model.data import Example, example_from_words
+from mner_model.train import Trainer, WordVectors
+
+NAMES = {
+    "PER": ["Ada Lovelace", "Grace Hopper", "Alan Turing", "Rosa Parks"],
+    "LOC": ["Oslo", "Lima", "New Delhi", "Cape Town"],
+    "ORG": ["NASA", "Red Cross", "Interpol", "UNESCO"],
+    "MISC": ["Ramadan", "World Cup", "Nobel Prize", "Diwali"],
+}
+PATTERNS = {
+    "PER": "meeting {} for lunch today",
+    "LOC": "flying to {} on monday",
+    "ORG": "a new job at {} !",
+    "MISC": "watching the {} with friends",
+}
+PLAIN = ["so tired today", "good morning all !", "on monday with friends", "lunch at home"]
+VECTOR_FORMS = ["lunch", "monday", "job", "friends", "oslo", "lima", "cat", "dog", "beach", "bergen", "quito"]
+
+
+def made_up_posts(count: int, seed: int = 0) -> list[Example]:
+    generator = random.Random(seed)
+    posts = []
+    for _ in range(count):
+        if generator.random() < 0.2:
+            words: Sequence[str] = generator.choice(PLAIN).split()
+            posts.append(example_from_words(words, ["O"] * len(words)))
+            continue
+        type_ = generator.choice(list(NAMES))
+        name = generator.choice(NAMES[type_]).split()
+        before, after = (part.split() for part in PATTERNS[type_].split("{}"))
+        tags = ["O"] * len(before) + [f"B-{type_}"] + [f"I-{type_}"] * (len(name) - 1) + ["O"] * len(after)
+        posts.append(example_from_words([*before, *name, *after], tags, caption="a dog on the beach"))
+    return posts
+
+
+def made_up_vectors(dimension: int = 12) -> WordVectors:
+    generator = np.random.default_rng(0)
+    return WordVectors(VECTOR_FORMS, generator.normal(size=(len(VECTOR_FORMS), dimension)).astype(np.float32))
+
+
+def small_config(**changes: object) -> ModelConfig:
+    sizes = {"word_dimension": 12, "char_dimension": 8, "char_hidden": 8, "image_dimension": 12}
+    return ModelConfig(**{**sizes, "fused_dimension": 24, "hidden": 24, "dropout": 0.1, **changes})  # type: ignore[arg-type]
+
+
+def new_trainer(
+    config: TrainingConfig, validation: Mapping[str, Sequence[Example]] | None = None, **changes: object
+) -> Trainer:
+    if validation is None:
+        validation = {"made up": made_up_posts(40, seed=1)}
+    return Trainer(made_up_posts(160), validation, made_up_vectors(), small_config(**changes), config)
+
+
+def train_tagger(epochs: int = 14, seed: int = 0, **changes: object) -> Checkpoint:
+    config = TrainingConfig(
+        seed=seed, epochs=epochs, batch_posts=8, learning_rate=1e-2, vector_learning_rate=1e-2, average_decay=0.9
+    )
+    return new_trainer(config, **changes).run("made-up")
+
+
+@pytest.fixture(scope="session")
+def make_trainer() -> Callable[..., Trainer]:
+    return new_trainer
+
+
+@pytest.fixture(scope="session")
+def train_small() -> Callable[..., Checkpoint]:
+    return train_tagger
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint() -> Checkpoint:
+    return train_tagger()
+
+
+@pytest.fixture(scope="session")
+def small_folder(small_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint") / "made-up"
+    small_checkpoint.save(folder)
+    return folder

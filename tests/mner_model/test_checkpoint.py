@@ -1,0 +1,105 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from mner_model.checkpoint import Checkpoint, CheckpointError, default_checkpoint, load_checkpoint
+from mner_model.predictor import Document, Predictor
+
+TEXT = "flying to Oslo on monday"
+
+
+def edit_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.fixture
+def folder(small_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_folder, tmp_path / "copy"))
+
+
+def test_what_was_saved_tags_as_what_was_trained(small_checkpoint: Checkpoint, small_folder: Path) -> None:
+    loaded = load_checkpoint(small_folder)
+    assert loaded.fingerprint == small_checkpoint.fingerprint
+    assert loaded.vocabulary.forms == small_checkpoint.vocabulary.forms
+    found = Predictor.load(small_folder, "cpu").predict([Document(TEXT)])
+    assert [(e.type, e.text) for e in found[0].entities] == [("LOC", "Oslo")]
+
+
+def test_saving_again_replaces_the_folder_and_keeps_the_fingerprint(folder: Path) -> None:
+    before = load_checkpoint(folder)
+    fingerprint = before.fingerprint
+    (folder / "left over").touch()
+    assert before.save(folder) == fingerprint
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "vocabulary.txt", "weights.safetensors"]
+    assert not list(folder.parent.glob(".*"))
+
+
+def test_any_changed_byte_changes_the_fingerprint(folder: Path) -> None:
+    before = load_checkpoint(folder).fingerprint
+    edit_config(folder, lambda config: config.update(name="other"))
+    assert load_checkpoint(folder).fingerprint != before
+
+
+@pytest.mark.parametrize("name", ["config.json", "weights.safetensors", "vocabulary.txt"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=f"{name} is missing"):
+        load_checkpoint(folder)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nowhere"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+def test_a_wrong_tag_set_is_refused(folder: Path) -> None:
+    edit_config(folder, lambda config: config["model"].update(types=["PER", "GPE"]))
+    with pytest.raises(CheckpointError, match="tags PER, GPE, expected PER, LOC, ORG, MISC"):
+        load_checkpoint(folder)
+
+
+def test_weights_that_do_not_fit_are_named_with_both_shapes(folder: Path) -> None:
+    edit_config(folder, lambda config: config["model"].update(hidden=30))
+    with pytest.raises(CheckpointError, match=r"emission\.weight expected \(9, 60\), got \(9, 48\)"):
+        load_checkpoint(folder)
+
+
+def test_a_missing_weight_is_named(folder: Path) -> None:
+    tensors = load_file(folder / "weights.safetensors")
+    del tensors["crf.end"]
+    save_file(tensors, folder / "weights.safetensors")
+    with pytest.raises(CheckpointError, match=r"crf\.end expected \(9,\), got nothing"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", b"{", "is not JSON"),
+        ("config.json", b'{"format": 99}', "expected format 1, got 99"),
+        ("weights.safetensors", b"not safetensors", "is damaged"),
+        ("vocabulary.txt", b"twice\ntwice\n", "twice"),
+    ],
+)
+def test_a_damaged_file_is_one_clear_sentence(folder: Path, name: str, content: bytes, message: str) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(folder)
+
+
+def test_a_key_of_a_newer_version_is_named(folder: Path) -> None:
+    edit_config(folder, lambda config: config["model"].update(sparkle=1))
+    with pytest.raises(CheckpointError, match="no sparkle: was it written by a newer version"):
+        load_checkpoint(folder)
+
+
+def test_the_shipped_checkpoint_fits_its_size() -> None:
+    size = sum(path.stat().st_size for path in default_checkpoint().iterdir())
+    assert size <= 40_000_000

@@ -1,0 +1,125 @@
+"""The commands as people script them: what comes on stdout, and the exit status."""
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from mner_model.cli import main
+
+CONLL = "IMGID:1\nflying\tO\nto\tO\nLima\tB-LOC\non\tO\nmonday\tO\n\nIMGID:2\nat\tO\nNASA\tB-ORG\n!\tO\n"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "dev.txt").write_text(CONLL)
+    (tmp_path / "set" / "dev.captions.tsv").write_text("1\ta dog on the beach\n2\ta cat\n")
+    return tmp_path / "set" / "dev.txt"
+
+
+def run(*arguments: object, given: str | None = None) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=given)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_evaluate_prints_one_object_with_all_that_the_design_names(small_folder: Path, data: Path) -> None:
+    code, out, _ = run("evaluate", "--checkpoint", small_folder, "--data", data, "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert set(result["model"]) == {"name", "fingerprint", "parameters"}
+    assert (result["data"]["posts"], result["data"]["mentions"]) == (2, 2)
+    for key in ("strict", "lenient", "segmentation"):
+        assert set(result[key]) == {"precision", "recall", "f1"}
+    assert set(result["per_type"]["LOC"]) == {"precision", "recall", "f1", "support"}
+    assert result["seen"]["support"] + result["unseen"]["support"] == 2
+    assert result["posts_per_second"] > 0
+
+
+def test_evaluate_prints_a_table_for_people(small_folder: Path, data: Path) -> None:
+    code, out, _ = run("evaluate", "--checkpoint", small_folder, "--data", data)
+    assert code == 0
+    assert all(word in out for word in ("strict", "lenient", "PER", "unseen", "2 posts"))
+
+
+def test_captions_change_the_data_and_are_counted(small_folder: Path, data: Path) -> None:
+    results = []
+    for captions in ([], ["--captions", data.with_suffix(".captions.tsv")]):
+        _, out, _ = run("evaluate", "--checkpoint", small_folder, "--data", data, "--json", *captions)
+        results.append(json.loads(out)["data"])
+    assert [result["captions"] for result in results] == [0, 2]
+    assert results[0]["fingerprint"] != results[1]["fingerprint"]
+
+
+def test_tag_gives_a_record_a_line_in_order(small_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "posts"
+    file.write_text('{"id": "a", "text": "flying to Oslo on monday"}\nflying to Lima on monday\n\n')
+    code, out, err = run("tag", "--checkpoint", small_folder, file)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    assert [(r["post_id"], [e["text"] for e in r["entities"]]) for r in records] == [("a", ["Oslo"]), ("2", ["Lima"])]
+    assert all(r["text"][e["start"] : e["end"]] == e["text"] for r in records for e in r["entities"])
+
+
+def test_tag_reads_standard_input(small_folder: Path) -> None:
+    _, out, _ = run("tag", "--checkpoint", small_folder, "-", given="at NASA !\n")
+    assert json.loads(out)["text"] == "at NASA !"
+
+
+def test_a_line_that_is_no_post_is_answered_in_its_place_and_the_exit_status_tells(small_folder: Path) -> None:
+    lines = 'so tired\n{"text": "no id"}\n{"id": "x"\n{"id": "y", "text": 5}\nso tired\n'
+    code, out, err = run("tag", "--checkpoint", small_folder, "-", given=lines)
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert code == 1
+    assert [answer.get("line") for answer in answers] == [None, 2, 3, 4, None]
+    assert "3 lines were no posts" in err
+
+
+def test_an_image_in_the_line_is_used_or_its_fault_named(small_folder: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20), "red").save(buffer, "PNG")
+    pictures = [base64.b64encode(data).decode() for data in (buffer.getvalue(), b"broken")]
+    lines = "".join(json.dumps({"id": "p", "text": "hi", "image_data": data}) + "\n" for data in pictures)
+    lines += json.dumps({"id": "u", "text": "hi", "image_url": "https://example.org/a.png"}) + "\n"
+    _, out, _ = run("tag", "--checkpoint", small_folder, "-", given=lines)
+    statuses = [json.loads(line)["image"]["status"] for line in out.splitlines()]
+    assert statuses[0] in ("used", "absent")  # absent: the made-up checkpoint names no image encoder
+    assert len(statuses) == 3
+
+
+@pytest.mark.parametrize("command", ["evaluate", "tag"])
+def test_a_missing_checkpoint_is_one_line(command: str, data: Path) -> None:
+    arguments = ["--data", str(data)] if command == "evaluate" else [str(data)]
+    code, out, err = run(command, "--checkpoint", "nowhere", *arguments)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "checkpoint nowhere: config.json is missing" in err
+
+
+def test_bad_data_is_one_line_with_its_place(small_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_text("Rio\tB-GPE\n")
+    code, _, err = run("evaluate", "--checkpoint", small_folder, "--data", tmp_path / "bad.txt")
+    assert code == 1
+    assert "bad.txt:1: unknown tag 'B-GPE'" in err
+
+
+def test_train_writes_a_checkpoint_that_tags(tmp_path: Path, data: Path) -> None:
+    vectors = tmp_path / "v.txt"
+    vectors.write_text("".join(f"{word} {' '.join(['0.1'] * 6)}\n" for word in ("lima", "dog", "cat", "bergen")))
+    out = tmp_path / "out"
+    code, _, err = run(
+        "train", "--train", data, "--valid", data, "--vectors", vectors, "--out", out, "--epochs", 1, "--device", "cpu"
+    )
+    assert code == 0, err
+    assert "pass   1" in err
+    code, tagged, _ = run("tag", "--checkpoint", out, "-", given="hi\n")
+    assert (code, json.loads(tagged)["post_id"]) == (0, "1")
+    assert json.loads(tagged)["model"]["name"] == "word-char-image"
+
+
+def test_wrong_usage_is_exit_status_2() -> None:
+    assert run("train")[0] == 2

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mner_model.checkpoint import Checkpoint, CheckpointError
+from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, imagenet_labels, label_words
+from mner_model.image_words import caption_words, label_vectors, words_vector
+from mner_model.predictor import Document, Predictor
+
+
+@pytest.fixture(scope="module")
+def predictor(small_folder: Path) -> Predictor:
+    return Predictor.load(small_folder, "cpu")
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t "])
+def test_a_text_without_tokens_has_no_mentions(predictor: Predictor, text: str) -> None:
+    predictions = predictor.predict([Document(text), Document("flying to Lima on monday")])
+    assert predictions[0].entities == ()
+    assert [entity.text for entity in predictions[1].entities] == ["Lima"]
+
+
+def test_offsets_count_code_points_of_the_text_as_received(predictor: Predictor) -> None:
+    text = "👩‍👩‍👧  flying\u00a0to #Oslo on monday"
+    [prediction] = predictor.predict([Document(text)])
+    assert prediction.entities
+    assert all(text[entity.start : entity.end] == entity.text for entity in prediction.entities)
+
+
+def test_order_and_number_are_kept_over_several_passes(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = [
+        Document(f"flying to {name} on monday" + " today" * (i % 7)) for i, name in enumerate(["Lima", "Oslo"] * 9)
+    ]
+    expected = [predictor.predict([document])[0] for document in documents]
+    monkeypatch.setattr("mner_model.predictor._BATCH_MAX_TOKENS", 20)
+    found = predictor.predict(documents)
+    assert [[e.text for e in p.entities] for p in found] == [[e.text for e in p.entities] for p in expected]
+
+
+def test_no_documents_give_no_predictions(predictor: Predictor) -> None:
+    assert predictor.predict([]) == []
+
+
+def test_confidence_is_a_probability(predictor: Predictor) -> None:
+    [prediction] = predictor.predict([Document("meeting Ada Lovelace for lunch in Oslo")])
+    assert all(0 <= entity.confidence <= 1 for entity in prediction.entities)
+
+
+def test_label_words_of_an_image_meet_caption_words_in_one_space(small_checkpoint: Checkpoint) -> None:
+    words = small_checkpoint.model.words
+    labels = [label_words(label) for label in imagenet_labels()]
+    vectors = label_vectors(small_checkpoint.vocabulary, words, labels)
+    assert vectors.shape == (1000, 12)
+    caption = words_vector(caption_words("A dog on the beach"), small_checkpoint.vocabulary, words)
+    assert caption is not None
+    assert np.linalg.norm(caption) == pytest.approx(1.0, abs=1e-5)
+    assert words_vector(["xyzzy"], small_checkpoint.vocabulary, words) is None
+
+
+def test_an_image_goes_from_pixels_to_the_mentions_weights(small_checkpoint: Checkpoint) -> None:
+    labels = [label_words(label) for label in imagenet_labels()]
+    vectors = label_vectors(small_checkpoint.vocabulary, small_checkpoint.model.words, labels)
+    encoder = ImageEncoder.load(ImageEncoderConfig(output="label_words"), label_vectors=vectors)
+    predictor = Predictor(small_checkpoint, encoder, torch.device("cpu"))
+    embeddings = predictor.embed_images([torch.full((3, 50, 80), 200, dtype=torch.uint8)])
+    assert (embeddings.shape, embeddings.dtype) == ((1, 12), np.float32)
+    [prediction] = predictor.predict([Document("flying to Oslo on monday", embeddings[0])])
+    assert prediction.entities[0].modality_weights["image"] > 0
+
+
+def test_a_device_that_is_not_there_is_named(small_folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="device cuda:99"):
+        Predictor.load(small_folder, "cuda:99")
+
+
+def test_running_out_of_memory_does_not_break_the_device_and_a_cuda_error_does() -> None:
+    assert not Predictor.is_broken_by(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not Predictor.is_broken_by(ValueError("a bad tensor"))
+    assert Predictor.is_broken_by(RuntimeError("CUDA error: device-side assert triggered"))

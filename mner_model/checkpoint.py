@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mner_model.config import ConfigError, ModelConfig
+from mner_model.image_encoder import ImageEncoderConfig
+from mner_model.image_words import label_vectors
 from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
@@ -55,6 +57,11 @@ class Checkpoint:
     seen_mentions: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     training: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+
+    def set_image_encoder(self, config: ImageEncoderConfig) -> None:
+        """From here on images reach the tagger through this encoder, in words of this checkpoint's vocabulary."""
+        self.image_encoder = asdict(config)
+        self.label_vectors = label_vectors(self.vocabulary, self.model.words)
 
     def save(self, folder: str | Path) -> str:
         """Writes the folder in one step (a reader sees the old one or the new one) and returns the fingerprint.

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ def main() -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the checkpoint to.")
 @click.option("--name", default="word-char-image", show_default=True, help="The model's name in its records.")
 @click.option("--image-encoder", default="efficientnet-lite0", show_default=True, help="Whose labels describe images.")
+@click.option("--image-weights", type=_FILE, help="State dict for it (.safetensors, .pth).  [default: as published]")
 @click.option("--model", "model_changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of ModelConfig.")
 @click.option(
     "--recipe", "recipe_changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of TrainingConfig."
@@ -59,6 +61,7 @@ def train(
     out: Path,
     name: str,
     image_encoder: str,
+    image_weights: Path | None,
     model_changes: tuple[str, ...],
     recipe_changes: tuple[str, ...],
     epochs: int,
@@ -70,30 +73,31 @@ def train(
     Captions of the posts' images are read from FILE.captions.tsv beside each FILE.txt, where there are any.
     The weights with the best mean lenient F1 over the --valid files are kept; no other data has a say.
     """
+    from mner_model.image_encoder import ImageEncoderConfig
+    from mner_model.image_words import check_image_encoder
     from mner_model.predictor import device_of
     from mner_model.train import Trainer, WordVectors
     from mner_model.vocabulary import read_vectors
 
     with _failures():
+        model_config = ModelConfig().changed(_pairs(model_changes))
+        images = None
+        if "image" in model_config.modalities:
+            images = ImageEncoderConfig(image_encoder, str(image_weights) if image_weights else None, "label_words")
+            check_image_encoder(images)  # now, not after an hour of training
         _say(f"reading {vectors.name}")
         forms, table = read_vectors(vectors, words)
         trainer = Trainer(
             [example for file in train_files for example in _read(file)],
             {_set_name(file): _read(file) for file in valid_files},
             WordVectors(forms, table),
-            ModelConfig(word_dimension=table.shape[1], image_dimension=table.shape[1]).changed(_pairs(model_changes)),
+            replace(model_config, word_dimension=table.shape[1], image_dimension=table.shape[1]),
             TrainingConfig(seed=seed, epochs=epochs).changed(_pairs(recipe_changes)),
             str(device_of(device)),
         )
         checkpoint = trainer.run(name, _say_epoch)
-        if "image" in checkpoint.model.config.modalities:
-            from mner_model.image_encoder import imagenet_labels, label_words
-            from mner_model.image_words import label_vectors
-
-            checkpoint.image_encoder = {"backbone": image_encoder, "output": "label_words"}
-            checkpoint.label_vectors = label_vectors(
-                checkpoint.vocabulary, checkpoint.model.words, [label_words(label) for label in imagenet_labels()]
-            )
+        if images is not None:
+            checkpoint.set_image_encoder(images)
         fingerprint = checkpoint.save(out)
         _say(f"wrote {out}, fingerprint {fingerprint[:12]}")
 
@@ -243,11 +247,12 @@ def _failures() -> Iterator[None]:
     """Turns what can go wrong with files and checkpoints into one line on stderr and exit status 1."""
     from mner_model.checkpoint import CheckpointError
     from mner_model.data import DataError
+    from mner_model.image_encoder import ImageEncoderError
     from mner_model.vocabulary import VectorsError
 
     try:
         yield
-    except (CheckpointError, ConfigError, DataError, VectorsError) as error:
+    except (CheckpointError, ConfigError, DataError, ImageEncoderError, VectorsError) as error:
         _say(f"mner-model: {error}")
         sys.exit(1)
 

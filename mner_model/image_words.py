@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mner_model.encoders import WordEncoder
+from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, imagenet_labels, label_words
 from mner_model.text import tokenize
 from mner_model.vocabulary import Vocabulary
 
@@ -39,8 +40,13 @@ def caption_words(caption: str) -> list[str]:
     return list(dict.fromkeys(form for form in forms if form.isalpha() and form not in _EMPTY_WORDS))
 
 
-def label_vectors(vocabulary: Vocabulary, encoder: WordEncoder, labels: Sequence[Sequence[str]]) -> Tensor:
-    """Vectors of a classifier's labels, each given as its words: float32 [labels, dimension], 0 where unknown."""
-    rows = [words_vector(words, vocabulary, encoder) for words in labels]
+def label_vectors(vocabulary: Vocabulary, encoder: WordEncoder) -> Tensor:
+    """Vectors of the 1,000 ImageNet labels, from their words: float32 [1000, dimension], 0 where none is known."""
+    rows = [words_vector(label_words(label), vocabulary, encoder) for label in imagenet_labels()]
     nothing = np.zeros(encoder.dimension, dtype=np.float32)
     return torch.from_numpy(np.stack([nothing if row is None else row for row in rows]))
+
+
+def check_image_encoder(config: ImageEncoderConfig) -> None:
+    """Raises ImageEncoderError if the encoder cannot be had, before anything is built on it."""
+    ImageEncoder.load(config, label_vectors=torch.zeros(len(imagenet_labels()), 1))

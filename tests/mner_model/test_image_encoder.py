@@ -1,6 +1,7 @@
 """The encoder against oracles: itself unfolded, itself one image at a time, torchvision, and labelled photos."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,22 @@ from mner_model.image_encoder import (
     ImageEncoder,
     ImageEncoderConfig,
     ImageEncoderError,
-    fold_batch_norm,
     imagenet_labels,
     label_words,
 )
+from mner_model.image_weights import fold_batch_norm
 from mner_model.images import decode
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Two threads of a busy machine wait for each other more than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def drawn(count: int) -> list[torch.Tensor]:
@@ -79,6 +89,13 @@ def test_a_vector_does_not_depend_on_its_batch(encoder: ImageEncoder) -> None:
     together = encoder.embed(images)
     alone = torch.cat([encoder.embed([image]) for image in images])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_preprocessing_twice_is_preprocessing_once(encoder: ImageEncoder) -> None:
+    for image in drawn(3):
+        once = encoder.preprocess(image)
+        assert once.shape == (3, 224, 224)
+        assert torch.equal(encoder.preprocess(once), once)
 
 
 def test_no_images_give_no_vectors(encoder: ImageEncoder) -> None:

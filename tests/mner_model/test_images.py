@@ -264,6 +264,12 @@ def test_damaged_bytes_decode_or_are_undecodable_and_nothing_else(seed: bytes, e
     assert decoded.shape[1] * decoded.shape[2] <= 1_000_000
 
 
+def test_a_large_image_is_converted_in_strips_without_a_seam() -> None:
+    large = picture(3000, 1000).convert("P")
+    decoded = decode(saved(large, "PNG"))
+    assert torch.equal(decoded, torch.from_numpy(np.array(large.convert("RGB"))).permute(2, 0, 1))
+
+
 def test_threads_get_what_one_thread_gets() -> None:
     data = saved(picture(), "JPEG")
     alone = decode(data)

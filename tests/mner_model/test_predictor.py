@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mner_model.checkpoint import Checkpoint, CheckpointError
-from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, imagenet_labels, label_words
+from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import caption_words, label_vectors, words_vector
 from mner_model.predictor import Document, Predictor
 
@@ -50,24 +50,30 @@ def test_confidence_is_a_probability(predictor: Predictor) -> None:
 
 def test_label_words_of_an_image_meet_caption_words_in_one_space(small_checkpoint: Checkpoint) -> None:
     words = small_checkpoint.model.words
-    labels = [label_words(label) for label in imagenet_labels()]
-    vectors = label_vectors(small_checkpoint.vocabulary, words, labels)
-    assert vectors.shape == (1000, 12)
+    assert label_vectors(small_checkpoint.vocabulary, words).shape == (1000, 12)
     caption = words_vector(caption_words("A dog on the beach"), small_checkpoint.vocabulary, words)
     assert caption is not None
     assert np.linalg.norm(caption) == pytest.approx(1.0, abs=1e-5)
     assert words_vector(["xyzzy"], small_checkpoint.vocabulary, words) is None
 
 
-def test_an_image_goes_from_pixels_to_the_mentions_weights(small_checkpoint: Checkpoint) -> None:
-    labels = [label_words(label) for label in imagenet_labels()]
-    vectors = label_vectors(small_checkpoint.vocabulary, small_checkpoint.model.words, labels)
-    encoder = ImageEncoder.load(ImageEncoderConfig(output="label_words"), label_vectors=vectors)
-    predictor = Predictor(small_checkpoint, encoder, torch.device("cpu"))
+def test_an_image_goes_from_pixels_to_the_mentions_weights(small_folder: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(small_folder)
+    checkpoint.set_image_encoder(ImageEncoderConfig(output="label_words"))
+    checkpoint.save(tmp_path / "with images")
+    predictor = Predictor.load(tmp_path / "with images", "cpu")
     embeddings = predictor.embed_images([torch.full((3, 50, 80), 200, dtype=torch.uint8)])
     assert (embeddings.shape, embeddings.dtype) == ((1, 12), np.float32)
     [prediction] = predictor.predict([Document("flying to Oslo on monday", embeddings[0])])
     assert prediction.entities[0].modality_weights["image"] > 0
+
+
+def test_an_image_encoder_that_is_not_there_is_one_clear_sentence(small_folder: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(small_folder)
+    checkpoint.set_image_encoder(ImageEncoderConfig("resnet50", str(tmp_path / "none.pth"), "label_words"))
+    checkpoint.save(tmp_path / "broken")
+    with pytest.raises(CheckpointError, match=r"image encoder: no image encoder weights at .*none\.pth"):
+        Predictor.load(tmp_path / "broken", "cpu")
 
 
 def test_a_device_that_is_not_there_is_named(small_folder: Path) -> None:

@@ -1,0 +1,111 @@
+"""The published JSON Schemas say of every message what the codecs do with it."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from worker.errors import DeadReason, ImageStatus, Rejected
+from worker.messages import Entity, EntityRecord, ImageReport, ModelReport, decode_post
+from worker.schemas import json_schemas
+
+SCHEMAS = json_schemas()
+VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def described(schema: dict[str, Any]) -> list[bool]:
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return ["description" in field for part in parts for field in part.get("properties", {}).values()]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_is_valid_in_its_dialect_and_describes_every_field(name: str) -> None:
+    Draft202012Validator.check_schema(SCHEMAS[name])
+    assert SCHEMAS[name]["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert described(SCHEMAS[name])
+    assert all(described(SCHEMAS[name]))
+
+
+def test_schemas_are_the_same_each_time() -> None:
+    assert json.dumps(json_schemas()) == json.dumps(SCHEMAS)
+
+
+# What only a format or an encoding tells apart (a date, a language, base64) is drawn valid: schemas do not check those.
+post_objects: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from(["7", "", "7" * 256, "7" * 257, None, 7]),
+        "text": st.sampled_from(["Ada", "", "👩" * 10_000, "👩" * 10_001, None, ["Ada"]]),
+        "image_url": st.sampled_from(["https://a/b", "HTTP://a", "ftp://a", "http://a/".ljust(2049, "a"), None, 1]),
+        "image_data": st.sampled_from(["AAAA", "", None, 1]),
+        "created_at": st.sampled_from(["2026-11-22T01:02:03Z", None, 1]),
+        "lang": st.sampled_from(["en", None, 1]),
+        "more": st.sampled_from(["x", None, {}]),
+    },
+)
+
+
+@given(st.fixed_dictionaries({"id": st.just("7"), "text": st.sampled_from(["Ada", ""])}), post_objects)
+def test_a_post_is_accepted_exactly_when_its_schema_holds(base: dict[str, Any], drawn: dict[str, Any]) -> None:
+    post = base | drawn
+    try:
+        decode_post(None, json.dumps(post).encode())
+        accepted = True
+    except Rejected:
+        accepted = False
+    assert accepted == VALIDATORS["post"].is_valid(post)
+
+
+@pytest.mark.parametrize("missing", ["id", "text"])
+def test_a_post_needs_id_and_text(missing: str) -> None:
+    post = {"id": "7", "text": "Ada"}
+    del post[missing]
+    assert not VALIDATORS["post"].is_valid(post)
+
+
+def full_record(**changes: Any) -> EntityRecord:
+    fields: dict[str, Any] = {
+        "post_id": "7",
+        "text": "Ada in Zürich",
+        "entities": (
+            Entity(id="e", type="PER", text="Ada", start=0, end=3, confidence=1.0, modality_weights={"word": 1.0}),
+        ),
+        "image": ImageReport(status=ImageStatus.USED, digest="d", cached=True, reason="r"),
+        "model": ModelReport(name="default", fingerprint="f"),
+        "created_at": NOW,
+        "tagged_at": NOW,
+    }
+    return EntityRecord(**(fields | changes))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [full_record(), full_record(text=None, entities=(), image=ImageReport(status=ImageStatus.ABSENT))],
+    ids=["full", "sparse"],
+)
+def test_what_is_sent_satisfies_its_schema(record: EntityRecord) -> None:
+    VALIDATORS["entity_record"].validate(json.loads(record.encode()))
+    for mention in record.mentions():
+        VALIDATORS["mention"].validate(json.loads(mention.encode()))
+
+
+def test_a_schema_knows_every_field_that_is_sent() -> None:
+    record = full_record()
+    assert json.loads(record.encode()).keys() == SCHEMAS["entity_record"]["properties"].keys()
+    assert json.loads(record.mentions()[0].encode()).keys() == SCHEMAS["mention"]["properties"].keys()
+
+
+def test_a_schema_requires_all_that_is_always_sent() -> None:
+    sparse = full_record(text=None, entities=(), image=ImageReport(status=ImageStatus.ABSENT))
+    assert set(SCHEMAS["entity_record"]["required"]) == json.loads(sparse.encode()).keys()
+
+
+def test_the_closed_lists_are_in_the_schemas() -> None:
+    assert SCHEMAS["dead_letter_headers"]["$defs"]["DeadReason"]["enum"] == [*DeadReason]
+    assert SCHEMAS["entity_record"]["$defs"]["ImageStatus"]["enum"] == [*ImageStatus]
+    assert SCHEMAS["mention"]["properties"]["type"]["enum"] == ["PER", "LOC", "ORG", "MISC"]

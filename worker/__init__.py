@@ -1,0 +1,1 @@
+"""Reads posts from Kafka, tags them, publishes what it found."""

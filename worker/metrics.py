@@ -1,0 +1,168 @@
+"""Every number the worker exposes to Prometheus, in seconds and bytes, behind methods named for what happened.
+
+Each `Metrics` has its own registry, so that tests may make many. Label sets are closed and made at once, so every
+series exists at 0 before the first event, and a rate over it is right from the first scrape.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Literal, get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+from worker.errors import DeadReason, ImageStatus
+from worker.messages import EntityType
+from worker.records import OutcomeKind
+
+Stage = Literal["queue", "fetch", "decode", "cache", "embed", "tag", "publish"]
+CacheTier = Literal["process", "redis", "url"]
+CacheResult = Literal["hit", "miss", "error"]
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+POSTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
+
+# One `_created` series per counter and histogram would nearly double the page and nothing reads them.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """All collectors of one worker, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+
+        self._post_latency = self._histogram(
+            "post_latency_seconds", "From a post's broker timestamp to confirmation of its answer.", SECONDS
+        )
+        stages = self._histogram("stage_seconds", "Time spent in each stage of the path of a post.", SECONDS, "stage")
+        self._stages = {stage: stages.labels(stage) for stage in get_args(Stage)}
+        self._batch_posts = self._histogram("batch_posts", "Posts in one call of the model.", POSTS)
+        self._batch_padding = self._histogram(
+            "batch_padding_ratio", "Share of a batch's token places that are padding, 0 to 1.", RATIOS
+        )
+
+        posts = self._counter("posts_total", "Posts answered, by how.", "outcome")
+        self._posts = {kind: posts.labels(kind) for kind in get_args(OutcomeKind)}
+        mentions = self._counter("mentions_total", "Mentions found, by type.", "type")
+        self._mentions = {entity_type: mentions.labels(entity_type) for entity_type in get_args(EntityType)}
+        dead_letters = self._counter("dead_letters_total", "Posts sent to the dead-letter topic, by reason.", "reason")
+        self._dead_letters = {reason: dead_letters.labels(reason.value) for reason in DeadReason}
+        images = self._counter("images_total", "Posts tagged, by what became of their image.", "status")
+        self._images = {status: images.labels(status.value) for status in ImageStatus}
+        self._images_encoded = self._counter("images_encoded_total", "Images that the image encoder computed.")
+        requests = self._counter(
+            "cache_requests_total", "Look-ups of the embedding cache, by tier and result.", "tier", "result"
+        )
+        self._cache_requests = {
+            (tier, result): requests.labels(tier, result)
+            for tier in get_args(CacheTier)
+            for result in get_args(CacheResult)
+        }
+
+        self._open_posts = self._gauge("open_posts", "Posts taken from the broker and not yet answered.")
+        self._oldest_open_post = self._gauge(
+            "oldest_open_post_age_seconds", "Time since the oldest open post was taken; 0 when none is open."
+        )
+        self._lag = self._gauge(
+            "lag", "Posts between the committed offset and the end of the partition.", "topic", "partition"
+        )
+        self._model_info = self._gauge("model_info", "The model that tags, always 1.", "name", "fingerprint", "device")
+        self._redis_up = self._gauge("redis_up", "1 when the last request to Redis was answered, else 0.")
+
+    # What happened to a post
+
+    def stage(self, stage: Stage) -> AbstractContextManager[object]:
+        """Times a stage: `with metrics.stage("decode"): …`. A stage that raises is timed too."""
+        return self._stages[stage].time()
+
+    def stage_took(self, stage: Stage, seconds: float) -> None:
+        """Records a stage whose time was measured elsewhere, such as waiting in a queue."""
+        self._stages[stage].observe(seconds)
+
+    def post_answered(self, kind: OutcomeKind, latency_s: float) -> None:
+        """The broker confirmed everything that answers one post, `latency_s` after the post's own timestamp."""
+        self._posts[kind].inc()
+        # Producers' clocks may run ahead of ours; a negative time is our best reading of "at once".
+        self._post_latency.observe(max(latency_s, 0.0))
+
+    def mention(self, entity_type: EntityType) -> None:
+        """One mention was found."""
+        self._mentions[entity_type].inc()
+
+    def dead_letter(self, reason: DeadReason) -> None:
+        """One post became a dead letter."""
+        self._dead_letters[reason].inc()
+
+    def image(self, status: ImageStatus) -> None:
+        """One post was tagged with its image in this status."""
+        self._images[status].inc()
+
+    # What the model and the cache did
+
+    def batch(self, posts: int, padding_ratio: float) -> None:
+        """The model was called once; `padding_ratio` is padded places / all places, 0 to 1."""
+        self._batch_posts.observe(posts)
+        self._batch_padding.observe(padding_ratio)
+
+    def images_encoded(self, count: int) -> None:
+        """The image encoder computed this many images."""
+        self._images_encoded.inc(count)
+
+    def cache(self, tier: CacheTier, result: CacheResult, count: int = 1) -> None:
+        """This many look-ups of one tier ended alike."""
+        self._cache_requests[tier, result].inc(count)
+
+    def redis_up(self, up: bool) -> None:
+        """Redis answered, or did not."""
+        self._redis_up.set(up)
+
+    def model(self, name: str, fingerprint: str, device: str) -> None:
+        """This model is now loaded, in place of any before."""
+        self._model_info.clear()
+        self._model_info.labels(name, fingerprint, device).set(1)
+
+    def gpu_memory(self, read_bytes: Callable[[], float]) -> None:
+        """Exposes GPU memory, read at each scrape; call once, and only with CUDA, so that no CPU worker shows a 0."""
+        self._gauge("gpu_memory_bytes", "GPU memory held by the model's tensors.").set_function(read_bytes)
+
+    # Where the consumer stands
+
+    def open_posts(self, count: int, oldest_age_s: float) -> None:
+        """This many posts are open, the oldest since `oldest_age_s` (0 when none is)."""
+        self._open_posts.set(count)
+        self._oldest_open_post.set(oldest_age_s)
+
+    def lag(self, topic: str, partition: int, posts: int) -> None:
+        """This many posts lie between a partition's committed offset and its end."""
+        self._lag.labels(topic, str(partition)).set(posts)
+
+    def forget_lag(self) -> None:
+        """Partitions changed hands: lag of those given away is another worker's to tell."""
+        self._lag.clear()
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The page for Prometheus and its content type, in the format that the Accept header prefers."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"mner_{name}", help_text, labels, buckets=buckets, registry=self.registry)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"mner_{name}", help_text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(f"mner_{name}", help_text, labels, registry=self.registry)

@@ -1,0 +1,202 @@
+"""Posts in, image embeddings out: from the cache, or fetched, decoded and encoded; a failure degrades one post.
+
+The bytes of an image live only from its arrival to its decoding; what is kept and handed on is the encoder's input
+(a small square), the digest and the embedding.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from mner_model.images import ImageTooLarge, ImageUndecodable, Pixels, decode
+from worker.errors import ImageRefused, ImageStatus
+from worker.messages import ImageReport, Post
+from worker.metrics import Metrics
+from worker.shared_encoding import Embedding, SharedEncoding
+
+_DECODE_THREADS = 2
+
+
+class Fetcher(Protocol):
+    """Where the bytes behind a URL come from."""
+
+    async def fetch(self, url: str) -> bytes:
+        """The image's bytes; raises ImageRefused."""
+
+
+class Cache(Protocol):
+    """What is known of images seen before; a cache that is away knows nothing and never raises."""
+
+    async def get_many(self, digests: Iterable[str]) -> Mapping[str, Embedding]: ...  # noqa: D102
+    async def get_digests(self, urls: Iterable[str]) -> Mapping[str, str]: ...  # noqa: D102
+    async def put_digests(self, digests: Mapping[str, str]) -> None: ...  # noqa: D102
+
+
+class Preprocess(Protocol):
+    """Cuts a decoded image to the encoder's input."""
+
+    def __call__(self, image: Pixels) -> Pixels:
+        """From uint8 [3, height, width] to uint8 [3, size, size]; safe in any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostImage:
+    """What a post's image came to: the report for its record, and the embedding if it can be used."""
+
+    report: ImageReport
+    embedding: Embedding | None = None
+
+
+NO_IMAGE = PostImage(ImageReport(status=ImageStatus.ABSENT))
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a post's image is; two posts with the same image inline, or the same URL, have equal sources."""
+
+    url: str | None
+    digest: str | None = None  # of the bytes, for an image inline
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """The encoder's input, uint8 [3, size, size], and the digest of the bytes that it was."""
+
+    digest: str
+    pixels: Pixels
+
+
+class ImageStage:
+    """All images of a window at once: one look-up in the cache, distinct images only, one write."""
+
+    def __init__(
+        self,
+        encoding: SharedEncoding,
+        preprocess: Preprocess,
+        fetcher: Fetcher,
+        cache: Cache,
+        metrics: Metrics,
+        max_pixels: int,
+    ) -> None:
+        self._encoding = encoding
+        self._preprocess = preprocess
+        self._fetcher = fetcher
+        self._cache = cache
+        self._metrics = metrics
+        self._max_pixels = max_pixels
+        self._threads = ThreadPoolExecutor(_DECODE_THREADS, thread_name_prefix="decode")
+
+    async def embeddings(self, posts: Sequence[Post]) -> list[PostImage]:
+        """One result a post, in order. Raises nothing but Fatal: an image that fails says so in its report."""
+        sources = await asyncio.gather(*(self._source(post) for post in posts))
+        inline = {
+            source: post.image_data for source, post in zip(sources, posts, strict=True) if source and post.image_data
+        }
+        distinct = [source for source in dict.fromkeys(sources) if source is not None]
+        found = await self._cached(distinct)
+        decoded = await self._decode_all([source for source in distinct if source not in found], inline)
+        found.update(await self._encode(decoded))
+        return self._in_order(sources, found)
+
+    def close(self) -> None:
+        """Lets the decoding threads go."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _source(self, post: Post) -> _Source | None:
+        if post.image_data is not None:
+            digest = await asyncio.get_running_loop().run_in_executor(self._threads, _digest, post.image_data)
+            return _Source(None, digest)
+        return None if post.image_url is None else _Source(post.image_url)
+
+    async def _cached(self, sources: Sequence[_Source]) -> dict[_Source, PostImage]:
+        """Those whose image is known by its bytes, or by a URL that was fetched not long ago, and was encoded."""
+        urls = [source.url for source in sources if source.url is not None]
+        with self._metrics.stage("cache"):
+            led_to = await self._cache.get_digests(urls) if urls else {}
+            digests = {
+                source: digest for source in sources if (digest := source.digest or led_to.get(source.url or ""))
+            }
+            embeddings = await self._cache.get_many(digests.values()) if digests else {}
+        return {
+            source: _used(digest, embeddings[digest], cached=True)
+            for source, digest in digests.items()
+            if digest in embeddings
+        }
+
+    async def _decode_all(
+        self, sources: Sequence[_Source], inline: Mapping[_Source, bytes]
+    ) -> dict[_Source, _Decoded | ImageRefused]:
+        images = await asyncio.gather(*(self._decode(source, inline.get(source)) for source in sources))
+        decoded = dict(zip(sources, images, strict=True))
+        led_to = {source.url: image.digest for source, image in decoded.items() if isinstance(image, _Decoded)}
+        fetched = {url: digest for url, digest in led_to.items() if url is not None}
+        if fetched:
+            await self._cache.put_digests(fetched)
+        return decoded
+
+    async def _decode(self, source: _Source, data: bytes | None) -> _Decoded | ImageRefused:
+        try:
+            if data is None:
+                with self._metrics.stage("fetch"):
+                    data = await self._fetcher.fetch(source.url or "")
+            with self._metrics.stage("decode"):
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads, self._decode_bytes, data, source.digest)
+        except ImageRefused as refused:
+            return refused
+        except ImageTooLarge as error:
+            return ImageRefused(ImageStatus.TOO_LARGE, error.reason)
+        except ImageUndecodable as error:
+            return ImageRefused(ImageStatus.UNDECODABLE, error.reason)
+        except Exception as error:  # an image of a stranger must not stop the stream, whatever it found to break
+            return ImageRefused(ImageStatus.FAILED, f"unexpected {type(error).__name__}")
+
+    def _decode_bytes(self, data: bytes, digest: str | None) -> _Decoded:
+        return _Decoded(digest or _digest(data), self._preprocess(decode(data, max_pixels=self._max_pixels)))
+
+    async def _encode(self, decoded: Mapping[_Source, _Decoded | ImageRefused]) -> dict[_Source, PostImage]:
+        images = {image.digest: image.pixels for image in decoded.values() if isinstance(image, _Decoded)}
+        # what a URL led to may be known after all, inline or from another URL
+        known = await self._cache.get_many(images) if any(source.url for source in decoded) and images else {}
+        missing = {digest: pixels for digest, pixels in images.items() if digest not in known}
+        encoded, fresh = await self._encoding.embeddings(missing)
+        self._metrics.images_encoded(sum(not isinstance(encoded[digest], ImageRefused) for digest in fresh))
+        encoded.update(known)
+        results = {}
+        for source, image in decoded.items():
+            if isinstance(image, ImageRefused):
+                results[source] = _refused(image)
+            elif isinstance(vector := encoded[image.digest], ImageRefused):
+                results[source] = _refused(vector)
+            else:
+                results[source] = _used(image.digest, vector, cached=image.digest not in fresh)
+        return results
+
+    @staticmethod
+    def _in_order(sources: Sequence[_Source | None], found: Mapping[_Source, PostImage]) -> list[PostImage]:
+        """One result a post; the second post with an image that was new found it at hand."""
+        images, new = [], set[str]()
+        for source in sources:
+            image = NO_IMAGE if source is None else found[source]
+            digest = image.report.digest
+            if digest is not None and image.report.cached is False:
+                if digest in new:
+                    image = _used(digest, image.embedding, cached=True)
+                new.add(digest)
+            images.append(image)
+        return images
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _used(digest: str, embedding: Embedding | None, *, cached: bool) -> PostImage:
+    return PostImage(ImageReport(status=ImageStatus.USED, digest=digest, cached=cached), embedding)
+
+
+def _refused(refused: ImageRefused) -> PostImage:
+    return PostImage(ImageReport(status=refused.status, reason=refused.reason))

@@ -1,0 +1,212 @@
+"""One post's story, top to bottom: consumed records in, what to publish about each out.
+
+Plain asyncio: knows neither Faust nor Kafka. `Pipeline.process` never raises for a bad post; it raises Fatal when the
+model can do no more.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mner_model.checkpoint import CheckpointError
+from mner_model.images import Pixels
+from mner_model.predictor import Document, Prediction, Predictor
+from worker.embedding_cache import EmbeddingCache
+from worker.errors import DeadReason, ModelBroken, Rejected, SettingsRefused
+from worker.image_fetcher import ImageFetcher
+from worker.image_stage import NO_IMAGE, ImageStage, PostImage
+from worker.messages import (
+    ConsumedRecord,
+    Entity,
+    EntityRecord,
+    ModelReport,
+    Outcome,
+    OutgoingMessage,
+    Post,
+    dead_letter,
+    decode_post,
+    entity_id,
+    from_milliseconds,
+    tombstone,
+)
+from worker.metrics import Metrics, Stage
+from worker.microbatcher import BatchObserver, MicroBatcher
+from worker.settings import Settings
+from worker.shared_encoding import Embedding, SharedEncoding
+
+_DECODE_IN_THREAD_BYTES = 256 * 1024  # a larger window would hold the event loop for milliseconds
+_IMAGES_PER_CALL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Deleted:
+    """A tombstone that is passed on."""
+
+    message: OutgoingMessage
+
+
+class Pipeline:
+    """Loads and warms the model (`start`), answers windows of records (`process`, several at a time), and closes."""
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, load_predictor: Callable[[], Predictor] | None = None
+    ) -> None:
+        """Nothing is loaded yet. `load_predictor` stands in for reading the checkpoint that the settings name."""
+        self._settings = settings
+        self.metrics = metrics
+        self._load = load_predictor or (lambda: Predictor.load(settings.checkpoint, settings.device))
+
+    async def start(self) -> None:
+        """Loads the model and runs it once. Raises SettingsRefused in one sentence if it cannot be had."""
+        try:
+            self._predictor = predictor = await asyncio.to_thread(self._load)
+        except CheckpointError as error:
+            raise SettingsRefused([f"MNER_CHECKPOINT, MNER_DEVICE: {error}"]) from error
+        await asyncio.to_thread(predictor.warm)
+        self.metrics.model(predictor.name, predictor.fingerprint, str(predictor.device))
+        self._model = ModelReport(name=predictor.name, fingerprint=predictor.fingerprint)
+        self._tagger = MicroBatcher[Document, Prediction](
+            predictor.predict,
+            weight=lambda document: len(document.tokens or ()),
+            max_items=self._settings.batch_max_posts,
+            max_weight=self._settings.batch_max_tokens,
+            max_wait_s=self._settings.batch_max_wait_s,
+            observe=self._observer("tag", count_batch=True),
+            is_fatal=predictor.is_broken_by,
+        )
+        self._tagger.start()
+        self._images = await self._start_images(predictor)
+
+    async def process(self, records: Sequence[ConsumedRecord]) -> list[Outcome]:
+        """The answer to each record, in order."""
+        decoded = await self._decode(records)
+        posts = [post for post in decoded if isinstance(post, Post)]
+        try:
+            images = await self._images.embeddings(posts) if self._images else [NO_IMAGE] * len(posts)
+            predictions = await self._tagger.submit(self._documents(posts, images))
+        except Exception as error:
+            if self._predictor.is_broken_by(error):
+                raise ModelBroken(f"the model can do no further batch: {error}") from error
+            raise
+        tagged = zip(posts, images, predictions, strict=True)
+        answers = [next(tagged) if isinstance(post, Post) else post for post in decoded]
+        return [self._outcome(record, answer) for record, answer in zip(records, answers, strict=True)]
+
+    async def close(self) -> None:
+        """Ends what `start` began."""
+        await self._tagger.close()
+        if self._images is not None:
+            self._images.close()
+            await self._encoder.close()
+            await self._fetcher.close()
+            await self._cache.close()
+
+    async def _start_images(self, predictor: Predictor) -> ImageStage | None:
+        if predictor.image_fingerprint is None or predictor.image_dimension is None:
+            return None
+        self._fetcher = ImageFetcher(self._settings)
+        self._cache = EmbeddingCache.from_settings(
+            self._settings, predictor.image_fingerprint, predictor.image_dimension, self.metrics
+        )
+        await self._cache.start()
+        self._encoder = MicroBatcher[Pixels, Embedding](
+            lambda images: list(predictor.embed_images(images)),
+            weight=lambda image: 1,
+            max_items=_IMAGES_PER_CALL,
+            max_weight=_IMAGES_PER_CALL,
+            max_wait_s=self._settings.batch_max_wait_s,
+            observe=self._observer("embed", count_batch=False),
+            is_fatal=predictor.is_broken_by,
+        )
+        self._encoder.start()
+        return ImageStage(
+            SharedEncoding(self._encoder.submit, self._cache.put_many),
+            predictor.preprocess_image,
+            self._fetcher,
+            self._cache,
+            self.metrics,
+            self._settings.image_max_pixels,
+        )
+
+    async def _decode(self, records: Sequence[ConsumedRecord]) -> list[Post | _Deleted | Rejected]:
+        size = sum(len(record.value or b"") for record in records)
+        with self.metrics.stage("decode"):
+            if size > _DECODE_IN_THREAD_BYTES:
+                return await asyncio.to_thread(lambda: [self._decode_one(record) for record in records])
+            return [self._decode_one(record) for record in records]
+
+    def _decode_one(self, record: ConsumedRecord) -> Post | _Deleted | Rejected:
+        try:
+            if record.value is None:
+                return _Deleted(tombstone(record, self._settings.entities_topic))
+            return decode_post(record.key, record.value)
+        except Rejected as rejected:
+            return rejected
+
+    def _documents(self, posts: Sequence[Post], images: Sequence[PostImage]) -> list[Document]:
+        tokenize = self._predictor.tokenize
+        return [
+            Document(post.text, image.embedding, tokenize(post.text)) for post, image in zip(posts, images, strict=True)
+        ]
+
+    def _outcome(
+        self, record: ConsumedRecord, answer: tuple[Post, PostImage, Prediction | Exception] | _Deleted | Rejected
+    ) -> Outcome:
+        match answer:
+            case _Deleted(message):
+                return Outcome(record, (message,), "deleted")
+            case Rejected():
+                return self._dead(record, answer.reason, answer.detail)
+            case (post, image, Prediction() as prediction):
+                return self._tagged(record, post, image, prediction)
+            case (_, _, error):
+                return self._dead(record, DeadReason.PROCESSING_FAILED, f"{type(error).__name__}: {error}")
+
+    def _tagged(self, record: ConsumedRecord, post: Post, image: PostImage, prediction: Prediction) -> Outcome:
+        fingerprint = self._model.fingerprint
+        entity_record = EntityRecord(
+            schema=1,
+            post_id=post.id,
+            text=post.text if self._settings.include_text else None,
+            entities=tuple(
+                Entity(
+                    id=entity_id(post.id, found.start, found.end, found.type, fingerprint),
+                    type=found.type,  # type: ignore[arg-type]  # checked when the checkpoint was loaded
+                    text=found.text,
+                    start=found.start,
+                    end=found.end,
+                    confidence=round(found.confidence, 4),
+                    modality_weights={name: round(weight, 4) for name, weight in found.modality_weights.items()},
+                )
+                for found in prediction.entities
+            ),
+            image=image.report,
+            model=self._model,
+            created_at=post.created_at or from_milliseconds(record.timestamp),
+            tagged_at=datetime.now(UTC),
+        )
+        self.metrics.image(image.report.status)
+        for entity in entity_record.entities:
+            self.metrics.mention(entity.type)
+        topic = self._settings.entities_topic
+        mentions = (mention.message(topic) for mention in entity_record.mentions())
+        return Outcome(record, (entity_record.message(topic), *mentions), "tagged")
+
+    def _dead(self, record: ConsumedRecord, reason: DeadReason, detail: str) -> Outcome:
+        self.metrics.dead_letter(reason)
+        message = dead_letter(
+            record, reason, detail, topic=self._settings.dead_topic, attempts=1, failed_at=datetime.now(UTC)
+        )
+        return Outcome(record, (message,), "dead")
+
+    def _observer(self, stage: Stage, *, count_batch: bool) -> BatchObserver:
+        def observe(*, weights: Sequence[int], waited_s: Sequence[float], compute_s: float) -> None:
+            self.metrics.stage_took(stage, compute_s)
+            if count_batch:
+                for waited in waited_s:
+                    self.metrics.stage_took("queue", waited)
+                places = max(weights) * len(weights)
+                self.metrics.batch(len(weights), 1 - sum(weights) / places if places else 0.0)
+
+        return observe

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from mner_model.batch import Batch, Features, collate, features_of
 from mner_model.checkpoint import Checkpoint
@@ -21,6 +20,7 @@ from mner_model.data import Example, fingerprint, mention_hashes
 from mner_model.evaluate import Evaluation, evaluate
 from mner_model.image_words import caption_words, words_vector
 from mner_model.model import MultimodalTagger
+from mner_model.moving_average import MovingAverage
 from mner_model.vocabulary import SPECIAL_FORMS, Vocabulary, alphabet_of, count_forms
 
 _UNKNOWN_DEVIATION = 0.3  # of a first vector for a word without a pretrained one; about that of GloVe's own
@@ -105,7 +105,7 @@ class Trainer:
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: max(0.05, 1.0 - step / (steps_per_epoch * self.config.epochs))
         )
-        average = _MovingAverage(self.model, self.config.average_decay)
+        average = MovingAverage(self.model, self.config.average_decay)
         best_f1, best_weights, reports = -1.0, average.weights(), []
         for epoch in range(1, self.config.epochs + 1):
             loss = self._epoch(optimizer, schedule, average)
@@ -133,7 +133,7 @@ class Trainer:
         self,
         optimizer: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LRScheduler,
-        average: "_MovingAverage",
+        average: MovingAverage,
     ) -> float:
         self.model.train()
         total, posts = 0.0, 0
@@ -223,48 +223,6 @@ def predict_word_tags(
         for i, post in zip(rows, model.tag(batch), strict=True):
             tags[i] = examples[i].word_tags(post.spans)
     return tags
-
-
-class _MovingAverage:
-    """Exponential moving average of the trained weights (Polyak averaging), with a warm start."""
-
-    def __init__(self, model: torch.nn.Module, decay: float) -> None:
-        self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self._average = {name: p.detach().clone() for name, p in self._parameters.items()}
-        self._decay = decay
-        self._steps = 0
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Takes one step's weights in."""
-        self._steps += 1
-        decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
-        averages = list(self._average.values())
-        torch._foreach_lerp_(averages, [p.detach() for p in self._parameters.values()], 1 - decay)
-
-    def weights(self) -> dict[str, Tensor]:
-        """A copy of the averaged weights."""
-        return {name: value.clone() for name, value in self._average.items()}
-
-    def applied(self) -> "_Applied":
-        """A context in which the model carries the averaged weights."""
-        return _Applied(self._parameters, self._average)
-
-
-class _Applied:
-    def __init__(self, parameters: Mapping[str, Tensor], average: Mapping[str, Tensor]) -> None:
-        self._pairs = [(p, average[name]) for name, p in parameters.items()]
-
-    def __enter__(self) -> None:
-        self._own = [p.detach().clone() for p, _ in self._pairs]
-        with torch.no_grad():
-            for parameter, average in self._pairs:
-                parameter.copy_(average)
-
-    def __exit__(self, *_: object) -> None:
-        with torch.no_grad():
-            for (parameter, _average), own in zip(self._pairs, self._own, strict=True):
-                parameter.copy_(own)
 
 
 def _vocabulary(train: Sequence[Example], vectors: WordVectors) -> tuple[Vocabulary, int]:

@@ -81,7 +81,8 @@ class Checkpoint:
             (draft / VOCABULARY_FILE).write_text(words + "\n", encoding="utf-8", newline="\n")
             config = json.dumps(self._config(), indent=2, ensure_ascii=False) + "\n"
             (draft / CONFIG_FILE).write_text(config, encoding="utf-8", newline="\n")
-            draft.chmod(0o755)
+            draft.chmod(0o755)  # both are made for their owner alone
+            (draft / WEIGHTS_FILE).chmod(0o644)
             self.fingerprint = _fingerprint(draft)
             if folder.exists():
                 shutil.rmtree(folder)

@@ -142,8 +142,9 @@ class Predictor:
         """Decoded images, uint8 [3, height, width] each (preprocessed or not) → float32 [images, image_dimension]."""
         return self._encoder().embed(images).numpy()
 
-    def predict(self, documents: Sequence[Document]) -> list[Prediction]:
-        """The mentions of each document, in order; a text without tokens has none."""
+    def predict(self, posts: Sequence[Document | str]) -> list[Prediction]:
+        """The mentions of each post, in order; a text without tokens has none. A string is a post of text alone."""
+        documents = [Document(post) if isinstance(post, str) else post for post in posts]
         tokens = [document.tokens if document.tokens is not None else tokenize(document.text) for document in documents]
         predictions = [Prediction(())] * len(documents)
         order = sorted((i for i in range(len(documents)) if len(tokens[i])), key=lambda i: len(tokens[i]))

@@ -39,6 +39,10 @@ def test_order_and_number_are_kept_over_several_passes(predictor: Predictor, mon
     assert [[e.text for e in p.entities] for p in found] == [[e.text for e in p.entities] for p in expected]
 
 
+def test_a_string_is_a_post_of_text_alone(predictor: Predictor) -> None:
+    assert predictor.predict(["flying to Lima on monday"]) == predictor.predict([Document("flying to Lima on monday")])
+
+
 def test_no_documents_give_no_predictions(predictor: Predictor) -> None:
     assert predictor.predict([]) == []
 

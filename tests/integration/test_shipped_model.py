@@ -1,4 +1,4 @@
-"""The figures that the README gives for the shipped checkpoint, on the research data where it lies beside the checkout."""
+"""The figures that the README gives for the shipped checkpoint, where the research data lies beside the checkout."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,83 @@
+"""A whole worker process with a stand-in for the model: everything else is the real thing.
+
+Environment: the worker's own MNER_…; STUB_SECONDS, how long a batch takes (0); STUB_GATE, a file that holds every batch
+for as long as it is there; STUB_STUMBLES_OVER, the id of a post that nobody foresaw.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from worker import app
+from worker.errors import DeadReason, ImageStatus, Rejected
+from worker.messages import (
+    ConsumedRecord,
+    EntityRecord,
+    ImageReport,
+    ModelReport,
+    Outcome,
+    dead_letter,
+    decode_post,
+    from_milliseconds,
+    tombstone,
+)
+from worker.metrics import Metrics
+from worker.settings import Settings
+
+MODEL = ModelReport(name="stub", fingerprint="0" * 64)
+NO_IMAGE = ImageReport(status=ImageStatus.ABSENT)
+
+
+class StubPipeline:
+    """Answers every post with a record of no entities."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._seconds = float(os.environ.get("STUB_SECONDS", "0"))
+        self._gate = Path(os.environ.get("STUB_GATE", os.devnull + "/none"))
+
+    async def start(self) -> None:
+        """There is nothing to load."""
+
+    async def process(self, records: Sequence[ConsumedRecord]) -> list[Outcome]:
+        """As the real one, and as slow as told."""
+        await asyncio.sleep(self._seconds)
+        while self._gate.exists():  # noqa: ASYNC110 - it is opened from another process
+            await asyncio.sleep(0.02)
+        return [self._outcome(record) for record in records]
+
+    async def close(self) -> None:
+        """There is nothing to end."""
+
+    def _outcome(self, record: ConsumedRecord) -> Outcome:
+        try:
+            if record.value is None:
+                return Outcome(record, (tombstone(record, self._settings.entities_topic),), "deleted")
+            post = decode_post(record.key, record.value)
+            if post.id == os.environ.get("STUB_STUMBLES_OVER"):
+                raise RuntimeError(f"nobody foresaw {post.id}")
+        except Rejected as rejected:
+            return self._dead(record, rejected.reason, rejected.detail)
+        answer = EntityRecord(
+            schema=1,
+            post_id=post.id,
+            text=post.text,
+            entities=(),
+            image=NO_IMAGE,
+            model=MODEL,
+            created_at=from_milliseconds(record.timestamp),
+            tagged_at=datetime.now(UTC),
+        )
+        return Outcome(record, (answer.message(self._settings.entities_topic),), "tagged")
+
+    def _dead(self, record: ConsumedRecord, reason: DeadReason, detail: str) -> Outcome:
+        topic = self._settings.dead_topic
+        letter = dead_letter(record, reason, detail, topic=topic, attempts=1, failed_at=datetime.now(UTC))
+        return Outcome(record, (letter,), "dead")
+
+
+if __name__ == "__main__":
+    sys.exit(app.run(Settings.load(), pipeline_factory=StubPipeline))

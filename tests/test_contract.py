@@ -1,0 +1,85 @@
+"""`mner-model tag` and the worker say the same of the same post, in the same words."""
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from mner_model.cli import main
+from worker.messages import EntityRecord
+from worker.metrics import Metrics
+from worker.pipeline import Pipeline
+from worker.settings import Settings
+
+CAT = Path(__file__).parents[1] / "worker" / "sample" / "pictures" / "cat.gif"
+POSTS = [
+    {
+        "id": "1",
+        "text": "Barack Obama lands in Berlin 🎉 for the Google summit #NBA",
+        "created_at": "2026-01-02T03:04:05Z",
+    },
+    {
+        "id": "2",
+        "text": "meet Ziggy, named after David Bowie",
+        "image_data": base64.b64encode(CAT.read_bytes()).decode(),
+    },
+    {"id": "3", "text": "nothing here", "image_data": base64.b64encode(b"no picture").decode()},
+    {"id": "4", "text": "日本の東京 and नमस्ते", "lang": "ja"},
+]
+
+
+@dataclass
+class Record:
+    value: bytes
+    key: bytes | None = None
+    topic: str = "posts"
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[bytes]:
+    return [json.dumps(post).encode() for post in POSTS]
+
+
+@pytest.fixture(scope="module")
+def tagged(lines: list[bytes]) -> list[bytes]:
+    result = CliRunner().invoke(main, ["tag", "--device", "cpu", "-"], input=b"\n".join(lines))
+    assert result.exit_code == 0, result.stderr
+    return result.stdout.encode().splitlines()
+
+
+def without_times(record: bytes) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(record)
+    fields.pop("tagged_at")
+    fields.pop("created_at")
+    for entity in fields["entities"]:
+        entity.pop("confidence")
+        entity.pop("modality_weights")
+    return fields
+
+
+def test_what_tag_prints_is_an_entity_record(tagged: list[bytes]) -> None:
+    records = [EntityRecord.decode(line) for line in tagged]
+    assert [record.post_id for record in records] == ["1", "2", "3", "4"]
+    assert [str(record.image.status) for record in records] == ["absent", "used", "undecodable", "absent"]
+
+
+async def test_the_worker_says_the_same(lines: list[bytes], tagged: list[bytes]) -> None:
+    pipeline = Pipeline(Settings.load({"MNER_REDIS_URL": "", "MNER_DEVICE": "cpu"}), Metrics())
+    await pipeline.start()
+    try:
+        outcomes = await pipeline.process([Record(line) for line in lines])
+    finally:
+        await pipeline.close()
+    published = [outcome.messages[0].value or b"" for outcome in outcomes]
+    assert [without_times(record) for record in published] == [without_times(record) for record in tagged]
+    for ours, theirs in zip(published, tagged, strict=True):
+        confidences = [[e["confidence"] for e in json.loads(record)["entities"]] for record in (ours, theirs)]
+        assert confidences[0] == pytest.approx(confidences[1], abs=1e-3)

@@ -1,0 +1,84 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner, Result
+
+from worker.cli import main
+from worker.errors import ExitStatus
+from worker.settings import Settings, markdown_table
+
+
+def mner_worker(*arguments: str, **environ: str) -> Result:
+    return CliRunner(env=environ).invoke(main, arguments)
+
+
+def replace_app(monkeypatch: pytest.MonkeyPatch, **contents: object) -> None:
+    monkeypatch.setitem(sys.modules, "worker.app", SimpleNamespace(**contents))
+    monkeypatch.setattr("worker.app", sys.modules["worker.app"], raising=False)
+
+
+def test_help_lists_the_commands_without_waiting_for_a_model_library() -> None:
+    program = (
+        "import sys; from worker.cli import main; main(['--help'], standalone_mode=False);"
+        "sys.exit(str({'torch', 'faust', 'aiokafka', 'pydantic', 'rich'} & set(sys.modules) or ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+    assert all(command in done.stdout for command in ("run", "demo", "settings", "schemas"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["walk"], ["run", "--fast"], ["settings", "--json", "--markdown"], ["demo", "--rate", "0"]]
+)
+def test_wrong_usage_ends_with_status_2(arguments: list[str]) -> None:
+    assert mner_worker(*arguments).exit_code == ExitStatus.WRONG_USAGE
+
+
+@pytest.mark.parametrize("command", ["run", "demo", "settings"])
+def test_refused_settings_are_all_told_each_on_its_line_with_status_78(command: str) -> None:
+    result = mner_worker(command, MNER_BATCH_MAX_POSTS="none", MNER_DEVISE="cpu")
+    assert result.exit_code == ExitStatus.SETTINGS_REFUSED
+    problems = result.stderr.splitlines()
+    assert [problem.split(":")[0] for problem in problems] == ["MNER_DEVISE", "MNER_BATCH_MAX_POSTS"]
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("status", list(ExitStatus))
+def test_run_ends_with_the_status_of_the_worker(status: ExitStatus, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Settings] = []
+    replace_app(monkeypatch, run=lambda settings: given.append(settings) or status)
+    assert mner_worker("run", MNER_GROUP="night-shift").exit_code == status
+    assert [settings.group for settings in given] == ["night-shift"]
+
+
+def test_settings_tell_where_each_came_from_and_mask_secrets() -> None:
+    result = mner_worker("settings", "--json", MNER_REDIS_URL="redis://:hunter2@cache:6379/1", MNER_GROUP="blue")
+    rows = {row["name"]: row for row in map(json.loads, result.stdout.splitlines())}
+    assert rows["MNER_GROUP"]["value"] == "blue"
+    assert rows["MNER_GROUP"]["source"] == "environment"
+    assert rows["MNER_POSTS_TOPIC"]["source"] == "default"
+    assert "cache:6379" in rows["MNER_REDIS_URL"]["value"]
+    assert "hunter2" not in result.output
+
+
+def test_the_readme_table_is_printed_whatever_the_environment() -> None:
+    assert mner_worker("settings", "--markdown", MNER_GROUP="blue").stdout == markdown_table()
+
+
+def test_schemas_are_one_object_on_standard_output() -> None:
+    schemas = json.loads(mner_worker("schemas").stdout)
+    assert schemas["post"]["properties"]["id"]["type"] == "string"
+    assert {"entity_record", "mention"} <= set(schemas)
+
+
+def test_schemas_are_written_to_a_folder_that_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "schemas"
+    result = mner_worker("schemas", str(folder))
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    written = {path.name: json.loads(path.read_text("utf-8")) for path in folder.iterdir()}
+    assert written["post.schema.json"]["title"] == "Post"

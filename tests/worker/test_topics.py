@@ -1,0 +1,81 @@
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import InvalidTopicError, TopicAlreadyExistsError
+
+from worker import topics
+from worker.embedded import EmbeddedBroker
+from worker.settings import Settings
+from worker.topics import Topic, TopicsUnavailable, ensure_topics, worker_topics
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    directory: Path = tmp_path_factory.mktemp("broker")
+    with EmbeddedBroker(directory) as server:
+        yield server
+
+
+def test_topics_follow_the_settings_and_only_records_are_compacted() -> None:
+    settings = Settings.load({"MNER_POSTS_TOPIC": "in", "MNER_ENTITIES_TOPIC": "out", "MNER_DEAD_TOPIC": "dead"})
+    made = {topic.name: topic for topic in worker_topics(settings, partitions=3)}
+    assert set(made) == {"in", "out", "out.per", "out.loc", "out.org", "out.misc", "dead"}
+    assert [name for name, topic in made.items() if topic.compacted] == ["out"]
+    assert made["in"].partitions == made["out"].partitions == 3
+
+
+@pytest.mark.integration
+async def test_missing_topics_are_made_with_their_partitions_and_existing_ones_left_alone(
+    broker: EmbeddedBroker,
+) -> None:
+    first = Topic("first", 3)
+    assert await ensure_topics([first], bootstrap_servers=broker.bootstrap) == ("first",)
+    both = [Topic("first", 9), Topic("second", 2, compacted=True)]
+    assert await ensure_topics(both, bootstrap_servers=broker.bootstrap) == ("second",)
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    described = await admin.describe_topics(["first", "second"])
+    await admin.close()
+    assert {topic["topic"]: len(topic["partitions"]) for topic in described} == {"first": 3, "second": 2}
+
+
+class RefusingAdmin:
+    """Stands for a broker that has one topic and refuses to make others."""
+
+    def __init__(self, **_: object) -> None:
+        self.response = SimpleNamespace(topic_errors=[("second", InvalidTopicError.errno, "no such names here")])
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def list_topics(self) -> list[str]:
+        return ["first"]
+
+    async def create_topics(self, *_: object, **__: object) -> SimpleNamespace:
+        return self.response
+
+    async def describe_topics(self, names: list[str]) -> list[dict[str, object]]:
+        return [{"topic": name, "partitions": [{"leader": -1 if name == "second" else 1}]} for name in names]
+
+
+async def test_a_topic_that_cannot_be_made_is_named_with_the_brokers_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "AIOKafkaAdminClient", RefusingAdmin)
+    with pytest.raises(TopicsUnavailable, match=r"second could not be made: InvalidTopicError no such names here"):
+        await ensure_topics([Topic("first", 1), Topic("second", 1)])
+
+
+async def test_a_topic_that_another_worker_made_meanwhile_is_no_error_but_waits_for_its_leader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class LateAdmin(RefusingAdmin):
+        def __init__(self, **_: object) -> None:
+            self.response = SimpleNamespace(topic_errors=[("second", TopicAlreadyExistsError.errno, None)])
+
+    monkeypatch.setattr(topics, "AIOKafkaAdminClient", LateAdmin)
+    with pytest.raises(TopicsUnavailable, match=r"no leader within 0 s for second"):
+        await ensure_topics([Topic("first", 1), Topic("second", 1)], timeout_s=0.0)

@@ -1,0 +1,234 @@
+"""The worker as one process: settings in, exit status out. Faust stands at this edge and nowhere further in.
+
+Reading order: `run`, `Worker.run`, then `tag_posts`, which every post comes through.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import tempfile
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, cast
+
+from faust import Stream
+from faust.types import TP
+
+from worker import logs
+from worker.broker import start_when_a_broker_answers
+from worker.delivery import Delivery, Limits
+from worker.errors import ExitStatus, Fatal, SettingsRefused
+from worker.hard_exit import HardExit
+from worker.health import HealthServer, HealthState
+from worker.messages import ConsumedRecord, Outcome
+from worker.metrics import Metrics
+from worker.positions import Fetch
+from worker.publisher import Publisher, new_producer
+from worker.settings import Settings
+from worker.transport import Consumer, WorkerApp, new_app
+
+logger = logging.getLogger(__name__)
+
+GARBAGE_THRESHOLD_OBJECTS = 20_000
+REPORT_INTERVAL_S = 1.0
+LEAVE_TIMEOUT_S = 5.0
+# On top of the drain: its commit, then Faust, the producer and the pipeline leaving.
+HARD_EXIT_MARGIN_S = 30.0
+
+
+class PostPipeline(Protocol):
+    """What answers posts: `worker.pipeline.Pipeline`, or a stand-in."""
+
+    async def start(self) -> None:
+        """Load the model and run it once."""
+
+    async def process(self, records: Sequence[ConsumedRecord]) -> list[Outcome]:
+        """The answer to each record, in order."""
+
+    async def close(self) -> None:
+        """End what `start` began."""
+
+
+PipelineFactory = Callable[[Settings, Metrics], PostPipeline]
+
+
+def run(settings: Settings, *, pipeline_factory: PipelineFactory | None = None) -> int:
+    """Work until SIGTERM or SIGINT, or an error that must not be committed past; returns the exit status.
+
+    0 drained and left; 70 stopped unacknowledged; 71 the drain did not end in time; 78 the settings' model is refused.
+    """
+    logs.configure(settings.log_level, settings.log_format)
+    worker = Worker(settings, pipeline_factory or _real_pipeline)
+    status = _exit_status(worker)
+    worker.hard_exit.disarm(status)
+    return status
+
+
+def _exit_status(worker: "Worker") -> int:
+    try:
+        return asyncio.run(worker.run())
+    except SettingsRefused as refused:
+        for problem in refused.problems:
+            logger.error("%s", problem)
+        return refused.exit_status
+    except Fatal as fatal:
+        logger.error("stopping unacknowledged: %s", fatal)
+        return fatal.exit_status
+    except Exception:
+        logger.exception("stopping unacknowledged on an unexpected error")
+        return ExitStatus.STOPPED_UNACKNOWLEDGED
+
+
+def _real_pipeline(settings: Settings, metrics: Metrics) -> PostPipeline:
+    # Here, so that a worker with a stand-in for the model need not load torch.
+    from worker.pipeline import Pipeline
+
+    return Pipeline(settings, metrics)
+
+
+class Worker:
+    """One worker, from its first wait for a broker to its last commit."""
+
+    def __init__(self, settings: Settings, pipeline_factory: PipelineFactory) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.health = HealthState()
+        self.hard_exit = HardExit()
+        self._pipeline_factory = pipeline_factory
+
+    async def run(self) -> int:
+        """Start what is needed, in order, serve, and end it again in the opposite one."""
+        settings, stop = self.settings, _stop_signal()
+        async with contextlib.AsyncExitStack() as stack:
+            server = HealthServer(settings, self.metrics, self.health)
+            await server.start()
+            stack.push_async_callback(server.stop)
+
+            # The model first: once this worker has joined, the others wait for it at every rebalance.
+            pipeline = self._pipeline_factory(settings, self.metrics)
+            if not await self._unless(stop, pipeline.start()):
+                return ExitStatus.DONE
+            stack.push_async_callback(self.hard_exit.in_time, pipeline.close, LEAVE_TIMEOUT_S)
+            self.health.model_warm = True
+
+            producer = new_producer(settings)
+            stack.push_async_callback(self.hard_exit.in_time, producer.stop, LEAVE_TIMEOUT_S)
+            if not await self._unless(stop, start_when_a_broker_answers(producer, settings.brokers)):
+                return ExitStatus.DONE
+
+            app = new_app(settings, stack.enter_context(tempfile.TemporaryDirectory(prefix="mner-worker-")))
+            delivery = Delivery(
+                app.consumer,
+                pipeline.process,
+                Publisher(producer, settings.dead_topic),
+                metrics=self.metrics,
+                health=self.health,
+                limits=Limits(posts=settings.open_posts_max),
+            )
+            self._connect(app, delivery)
+            _spare_the_garbage_collector()
+            return await self._serve(app, delivery, stop)
+
+    def _connect(self, app: WorkerApp, delivery: Delivery) -> None:
+        """Lead the app's fetches into the delivery, and tell it when partitions come and go."""
+        settings, health = self.settings, self.health
+        posts = app.topic(settings.posts_topic, acks=False, key_serializer="raw", value_serializer="raw")
+
+        @app.agent(posts, name="tag_posts", concurrency=1)
+        async def tag_posts(fetches: Any) -> None:
+            try:
+                async for fetch in cast("Stream[Fetch]", fetches).noack():
+                    await delivery.accept(fetch)
+            except Exception as error:
+                delivery.fail(error)
+                raise
+            except asyncio.CancelledError:
+                # Faust would start the agent anew, and the fetch in its hand would be gone
+                delivery.fail(RuntimeError("the agent was cancelled"))
+                raise
+
+        # Well within what the group allows, so that the commit after it is in time too.
+        drain_timeout_s = min(settings.drain_timeout_s, settings.rebalance_timeout_s / 2)
+
+        async def revoked(_: Any, partitions: set[TP], **__: Any) -> None:
+            if partitions:
+                health.assigned = False
+                await delivery.drain(drain_timeout_s)
+                delivery.forget(partitions)
+                self.metrics.forget_lag()
+
+        async def assigned(_: Any, partitions: set[TP], **__: Any) -> None:
+            health.assigned = True
+            logger.info("partitions of %s: %s", settings.posts_topic, sorted(number for _, number in partitions))
+
+        app.on_partitions_revoked.connect(cast("Any", revoked))
+        app.on_partitions_assigned.connect(cast("Any", assigned))
+
+    async def _serve(self, app: WorkerApp, delivery: Delivery, stop: asyncio.Event) -> int:
+        """Until the signal to stop, then drain; raises what ended it otherwise, with nothing more committed."""
+        stopping = asyncio.create_task(stop.wait())
+        working = [
+            asyncio.create_task(_until_it_ends(app)),
+            asyncio.create_task(delivery.commit_regularly()),
+            asyncio.create_task(self._report(app.consumer, delivery)),
+        ]
+        ends: list[asyncio.Future[Any]] = [stopping, delivery.failed, *working]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            self.hard_exit.arm(self.settings.drain_timeout_s + HARD_EXIT_MARGIN_S)
+            for end in ends:
+                if end is not stopping and end.done():
+                    await end
+            self.health.draining = True
+            delivery.close_intake()
+            drained = await delivery.drain(self.settings.drain_timeout_s)
+            if delivery.failed.done():
+                await delivery.failed
+            logger.info("drained, leaving" if drained else "leaving with open posts, which come again")
+            return ExitStatus.DONE if drained else ExitStatus.DRAIN_OVERDUE
+        finally:
+            await self.hard_exit.in_time(app.stop, LEAVE_TIMEOUT_S)
+            for task in (stopping, *working):
+                task.cancel()
+            await asyncio.gather(stopping, *working, return_exceptions=True)
+
+    async def _report(self, consumer: Consumer, delivery: Delivery) -> None:
+        while True:
+            self.metrics.open_posts(delivery.open_posts, delivery.oldest_open_s())
+            for (topic, partition), posts in consumer.lag().items():
+                self.metrics.lag(topic, partition, posts)
+            await asyncio.sleep(REPORT_INTERVAL_S)
+
+    async def _unless(self, stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether the work was done; False when the signal to stop came first."""
+        working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if working.done():
+            await working
+            return True
+        self.hard_exit.arm(HARD_EXIT_MARGIN_S)
+        working.cancel()
+        await asyncio.wait({working})
+        return False
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _spare_the_garbage_collector() -> None:
+    """What is loaded by now stays; looking through it again and again took a third of the posts per second."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD_OBJECTS)
+
+
+async def _until_it_ends(app: WorkerApp) -> None:
+    await app.start()
+    await app.wait_until_stopped()
+    raise app.crash_reason or RuntimeError("Faust stopped by itself")

@@ -1,0 +1,1 @@
+"""The demo: broker, Redis, worker and a feeder of sample posts on one machine, from one command."""

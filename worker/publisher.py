@@ -1,0 +1,196 @@
+"""Publishing what answers a post, and knowing that the broker has it.
+
+A message that cannot be published is tried again for a while; then its post becomes a dead letter; and if even that
+cannot be published the worker must stop, for a post without an answer must not be committed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+
+from worker.broker import client_options
+from worker.errors import DeadReason, Unpublishable
+from worker.messages import POST_MAX_BYTES, ConsumedRecord, Outcome, OutgoingMessage, dead_letter
+from worker.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# Whatever could be read fits into its dead letter as far as this client is concerned; brokers have message.max.bytes.
+MAX_REQUEST_BYTES = 2 * POST_MAX_BYTES
+# One request is under way to each broker at a time, with one batch for each partition: at aiokafka's 16 KiB its
+# round trips are what the whole worker waits for.
+BATCH_BYTES = 128 * 1024
+LINGER_MS = 5
+
+OMITTED_HEADER = "value.omitted_bytes"
+
+
+class Producer(Protocol):
+    """The part of aiokafka's producer that publishing needs."""
+
+    async def send(
+        self, topic: str, value: bytes | None = None, key: bytes | None = None, *, headers: Any = None
+    ) -> Awaitable[Any]:
+        """Take a message into the buffer; the result resolves when the broker confirmed or refused it."""
+
+
+def new_producer(settings: Settings) -> AIOKafkaProducer:
+    """The worker's producer, not started.
+
+    Not idempotent: in aiokafka a batch that the broker refuses, for its size say, would leave a hole in the sequence
+    and every later batch of its partition would be refused too. A retry may publish twice, as any redelivery may.
+    """
+    return AIOKafkaProducer(
+        **client_options(settings),
+        acks="all",
+        linger_ms=LINGER_MS,
+        max_batch_size=BATCH_BYTES,
+        max_request_size=MAX_REQUEST_BYTES,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a message is tried in all, and the pauses between, doubling from the first to the longest."""
+
+    attempts: int = 6
+    first_pause_s: float = 0.1
+    longest_pause_s: float = 5.0
+
+    def pause_s(self, attempt: int) -> float:
+        """How long to wait after this failed attempt, counted from 1."""
+        return min(self.first_pause_s * 2.0 ** (attempt - 1), self.longest_pause_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A message that was given up: for which topic, after how many attempts, and why."""
+
+    topic: str
+    attempts: int
+    error: KafkaError
+
+
+class Publisher:
+    """Publishes outcomes, several calls at a time."""
+
+    def __init__(self, producer: Producer, dead_topic: str, retry: Retry | None = None) -> None:
+        self._producer = producer
+        self._dead_topic = dead_topic
+        self._retry = retry or Retry()
+
+    async def publish(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Send everything, and return when the broker has confirmed everything.
+
+        returns  what was published for each outcome, in order: a dead letter where the outcome itself was refused
+
+        Raises Unpublishable when not even the dead letter could be published.
+        """
+        messages = [message for outcome in outcomes for message in outcome.messages]
+        refusals = await self._send_until_settled(messages)
+        if not refusals:
+            return list(outcomes)
+        owners = [position for position, outcome in enumerate(outcomes) for _ in outcome.messages]
+        given_up = {owners[index]: refusal for index, refusal in refusals.items()}
+        published = list(outcomes)
+        for position, refusal in given_up.items():
+            published[position] = await self._bury(outcomes[position], refusal)
+        return published
+
+    async def _send_until_settled(self, messages: Sequence[OutgoingMessage]) -> dict[int, _Refusal]:
+        """Each message is confirmed or given up in the end; returns those given up, by their index."""
+        refusals: dict[int, _Refusal] = {}
+        errors = await _errors(await self._send(messages))
+        attempt = 1
+        while errors:
+            refused = {
+                index: error
+                for index, error in errors.items()
+                if attempt == self._retry.attempts or not _may_pass(error)
+            }
+            refusals |= {index: _Refusal(messages[index].topic, attempt, error) for index, error in refused.items()}
+            again = [index for index in errors if index not in refused]
+            if not again:
+                break
+            pause_s = self._retry.pause_s(attempt)
+            logger.warning("%d messages not published (%r); again in %.1f s", len(again), errors[again[0]], pause_s)
+            await asyncio.sleep(pause_s)
+            attempt += 1
+            errors = await _errors(await self._send(messages[index] for index in again))
+            errors = {again[position]: error for position, error in errors.items()}
+        return refusals
+
+    async def _send(self, messages: Iterable[OutgoingMessage]) -> list[Awaitable[Any] | KafkaError]:
+        """An error at the door is a result like one from the broker: the other messages are to be awaited too."""
+        confirmations: list[Awaitable[Any] | KafkaError] = []
+        for message in messages:
+            # aiokafka refuses to send neither key nor value, but a post of neither must be dead-lettered too
+            value = b"" if message.value is None and message.key is None else message.value
+            try:
+                headers = list(message.headers)
+                confirmations.append(await self._producer.send(message.topic, value, message.key, headers=headers))
+            except KafkaError as error:
+                confirmations.append(error)
+        return confirmations
+
+    # Dead letters
+
+    async def _bury(self, outcome: Outcome, refusal: _Refusal) -> Outcome:
+        """Publish a dead letter instead of an outcome that was given up, itself perhaps a dead letter."""
+        where = f"{outcome.record.topic}[{outcome.record.partition}]@{outcome.record.offset}"
+        detail = f"{refusal.topic}: {refusal.error!r}"
+        if outcome.kind != "dead":
+            logger.error("%s: its record could not be published, it becomes a dead letter: %s", where, detail)
+            letter = self._letter(outcome.record, detail, refusal.attempts)
+        elif isinstance(refusal.error, MessageSizeTooLargeError) and outcome.messages[0].value:
+            logger.error("%s: too large for %s, whose max.message.bytes should be raised", where, self._dead_topic)
+            letter = _without_value(outcome.messages[0])
+        else:
+            raise Unpublishable(f"{where}: no answer could be published, not even a dead letter to {detail}")
+        dead = replace(outcome, messages=(letter,), kind="dead")
+        refusals = await self._send_until_settled(dead.messages)
+        return await self._bury(dead, refusals[0]) if refusals else dead
+
+    def _letter(self, record: ConsumedRecord, detail: str, attempts: int) -> OutgoingMessage:
+        return dead_letter(
+            record,
+            DeadReason.PUBLISH_FAILED,
+            detail,
+            topic=self._dead_topic,
+            attempts=attempts,
+            failed_at=datetime.now(UTC),
+        )
+
+
+def _without_value(letter: OutgoingMessage) -> OutgoingMessage:
+    """A dead letter that tells only where the original lies, by its source headers.
+
+    The last resort: a post that fits its own topic compressed, or just so, would otherwise stop the worker for ever.
+    """
+    omitted = str(len(letter.value or b"")).encode()
+    return replace(letter, value=b"", headers=(*letter.headers, (OMITTED_HEADER, omitted)))
+
+
+async def _errors(confirmations: Sequence[Awaitable[Any] | KafkaError]) -> dict[int, KafkaError]:
+    """What was not confirmed, by its index; returns when everything is settled."""
+    errors: dict[int, KafkaError] = {}
+    for index, confirmation in enumerate(confirmations):
+        if isinstance(confirmation, KafkaError):
+            errors[index] = confirmation
+            continue
+        try:
+            await confirmation
+        except KafkaError as error:
+            errors[index] = error
+    return errors
+
+
+def _may_pass(error: KafkaError) -> bool:
+    """Whether the same message may be accepted later; aiokafka does not call its own time-outs retriable."""
+    return bool(error.retriable) or isinstance(error, KafkaTimeoutError)

@@ -1,0 +1,53 @@
+# The commands people use. `make` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# the first that is new enough; set PYTHON=… for another
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+SET_UP := $(VENV)/.set-up
+BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+
+.PHONY: help setup demo test lint bench
+
+help:  ## list the commands
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(SET_UP)  ## make .venv with everything in it; does nothing when that is done
+
+demo: $(SET_UP)  ## broker, Redis, worker and sample posts on this machine  (DEMO_ARGS='--once')
+	@$(BIN)/python -m worker demo $(DEMO_ARGS)
+
+test: $(SET_UP)  ## run the tests  (TEST_ARGS='-k crf')
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: $(SET_UP)  ## ruff, its formatter, mypy
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
+
+bench: $(SET_UP)  ## ours beside its peers, every benchmark
+	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
+
+# Everything it says goes to standard error: `make demo | …` is for records only.
+$(SET_UP): pyproject.toml
+	@{ \
+	if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "needs Python 3.11 or newer; found: $$(python3 --version 2>/dev/null || echo none). Set PYTHON=… to one."; \
+		exit 1; \
+	fi; \
+	if ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; \
+		exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$("$(PYTHON)" --version). The first time takes some minutes (PyTorch is large)."; \
+	$(BIN)/python -c pass 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV); \
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev,embedded]'; \
+	touch $@; \
+	echo "Set up in $$SECONDS s."; \
+	} >&2

@@ -5,7 +5,6 @@ The fingerprint is the sha256 of the three files' contents: two checkpoints with
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -30,6 +29,7 @@ FORMAT = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.txt"
+_FILES = {CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE}
 _LABEL_VECTORS = "image.label_vectors"
 _SEEN_MENTIONS = "training.seen_mentions"
 
@@ -64,11 +64,13 @@ class Checkpoint:
         self.label_vectors = label_vectors(self.vocabulary, self.model.words)
 
     def save(self, folder: str | Path) -> str:
-        """Writes the folder in one step (a reader sees the old one or the new one) and returns the fingerprint.
+        """Writes the folder beside its place, then puts it there, and returns the fingerprint.
 
-        The trained tables are stored in float16, the rest as it is.
+        The trained tables are stored in float16, the rest as it is. An older checkpoint at this place is replaced, and
+        stays whole until the new one is. Raises CheckpointError as `check_destination` does.
         """
         folder = Path(folder)
+        check_destination(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
@@ -84,9 +86,7 @@ class Checkpoint:
             draft.chmod(0o755)  # both are made for their owner alone
             (draft / WEIGHTS_FILE).chmod(0o644)
             self.fingerprint = _fingerprint(draft)
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(draft, folder)
+            _swap(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return self.fingerprint
@@ -103,6 +103,32 @@ class Checkpoint:
         }
 
 
+def _swap(draft: Path, folder: Path) -> None:
+    """Puts the draft in the folder's place; what was there is gone only when the draft is there."""
+    if not folder.exists():
+        draft.rename(folder)
+        return
+    aside = draft.with_name(draft.name + ".replaced")
+    folder.rename(aside)
+    try:
+        draft.rename(folder)
+    except OSError:
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside)
+
+
+def check_destination(folder: Path) -> None:
+    """Raises CheckpointError unless a checkpoint may be written here: to nothing, an empty folder, or an older one."""
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"{folder}: is a file, expected a folder for the checkpoint, or nothing yet")
+    strangers = {path.name for path in folder.iterdir()} - _FILES if folder.exists() else set()
+    if strangers:
+        raise CheckpointError(
+            f"{folder}: holds {min(strangers)}, which is no part of a checkpoint; name another folder"
+        )
+
+
 def default_checkpoint() -> Path:
     """The folder of the checkpoint that ships with the package."""
     return Path(str(resources.files("mner_model"))) / "default_checkpoint"
@@ -115,12 +141,12 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
     that do not fit the configuration.
     """
     folder = Path(folder) if folder is not None else default_checkpoint()
-    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE):
+    for name in sorted(_FILES):
         if not (folder / name).is_file():
             raise CheckpointError(f"checkpoint {folder}: {name} is missing, expected the folder that `train` wrote")
     config = _read_config(folder)
-    words = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
     try:
+        words = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
         vocabulary = Vocabulary(words)
         alphabet = Alphabet(config["alphabet"])
         model = MultimodalTagger(
@@ -135,7 +161,7 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         _check_shapes(folder, model, tensors)
         model.load_state_dict(tensors)
     except (KeyError, TypeError, ConfigError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {folder}: {CONFIG_FILE} does not describe a model: {error}") from error
+        raise CheckpointError(f"checkpoint {folder}: does not describe a model: {error}") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"checkpoint {folder}: {WEIGHTS_FILE} is damaged: {error}") from error
     return Checkpoint(
@@ -159,7 +185,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
         raise CheckpointError(f"checkpoint {folder}: expected format {FORMAT}, got {found!r}")
-    types = tuple(config.get("model", {}).get("types", ()))
+    model = config.get("model")
+    types = tuple(model.get("types", ())) if isinstance(model, dict) else ()
     if set(types) != set(ENTITY_TYPES):
         raise CheckpointError(
             f"checkpoint {folder}: tags {', '.join(types) or 'nothing'}, expected {', '.join(ENTITY_TYPES)}"

@@ -18,8 +18,8 @@ from mner_model.config import ConfigError, ModelConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from mner_model.data import Example
+    from mner_model.post import Post
     from mner_model.predictor import Predictor
-    from mner_model.records import Line
     from mner_model.train import EpochReport
 
 _Callback = Callable[[int, int | None], None]
@@ -31,7 +31,7 @@ _CHECKPOINT = click.option(
 )
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("mner-stream"), prog_name="mner-model")
 def main() -> None:
     """The tagger as a command: train one, evaluate one, tag with one."""
@@ -73,6 +73,7 @@ def train(
     Captions of the posts' images are read from FILE.captions.tsv beside each FILE.txt, where there are any.
     The weights with the best mean lenient F1 over the --valid files are kept; no other data has a say.
     """
+    from mner_model.checkpoint import check_destination
     from mner_model.image_encoder import ImageEncoderConfig
     from mner_model.image_words import check_image_encoder
     from mner_model.predictor import device_of
@@ -85,6 +86,7 @@ def train(
         if "image" in model_config.modalities:
             images = ImageEncoderConfig(image_encoder, str(image_weights) if image_weights else None, "label_words")
             check_image_encoder(images)  # now, not after an hour of training
+        check_destination(out)
         _say(f"reading {vectors.name}")
         forms, table = read_vectors(vectors, words)
         trainer = Trainer(
@@ -128,10 +130,10 @@ def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json
 def tag(checkpoint: Path | None, device: str, file: str) -> None:
     """Tag FILE (- for standard input): a post as JSON or plain text a line in, an entity record a line out.
 
-    A line that is no post comes back as {"error": …, "line": …} in its place, and the exit status is 1.
+    A line that is no post comes back as {"error": …, "detail": …, "line": …} in its place, and the exit status is 1.
     """
     from mner_model.predictor import Predictor
-    from mner_model.records import POSTS_PER_CALL
+    from mner_model.tag_lines import POSTS_PER_CALL
 
     with _failures():
         predictor = Predictor.load(checkpoint, device)
@@ -145,31 +147,32 @@ def tag(checkpoint: Path | None, device: str, file: str) -> None:
 
 
 def _tag_all(
-    predictor: "Predictor", posts: Iterable[bytes], at_once: int, on_progress: _Callback, size: int | None
+    predictor: "Predictor", lines: Iterable[bytes], at_once: int, on_progress: _Callback, size: int | None
 ) -> int:
     """Prints the answer to every line; returns how many were no posts."""
-    from mner_model.records import LineRejected, read_line, tag_lines
+    from mner_model.refusals import PostRefused
+    from mner_model.tag_lines import read_line, tag_posts
 
     rejected, done = 0, 0
-    pending: list[Line | dict[str, Any]] = []
+    pending: list[Post | bytes] = []
 
     def flush() -> None:
-        records = tag_lines(predictor, [line for line in pending if not isinstance(line, dict)])
+        records = iter(tag_posts(predictor, [line for line in pending if not isinstance(line, bytes)]))
         for line in pending:
-            click.echo(json.dumps(line if isinstance(line, dict) else next(records), ensure_ascii=False))
+            click.echo(line if isinstance(line, bytes) else next(records).encode())
         pending.clear()
-        on_progress(done, size or done)
+        on_progress(done, size)
 
-    for number, raw in enumerate(posts, start=1):
-        done += len(raw)
+    for number, line in enumerate(lines, start=1):
+        done += len(line)
+        if not line.strip():
+            continue
         try:
-            text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            if not text.strip():
-                continue
-            pending.append(read_line(text, number))
-        except (LineRejected, UnicodeDecodeError) as error:
+            pending.append(read_line(line, number))
+        except PostRefused as refused:
             rejected += 1
-            pending.append({"error": str(error), "line": number})
+            answer = {"error": refused.kind, "detail": refused.detail, "line": number}
+            pending.append(json.dumps(answer, ensure_ascii=False).encode())
         if len(pending) >= at_once:
             flush()
     flush()
@@ -231,13 +234,15 @@ def _print_table(data: Path, result: dict[str, Any]) -> None:
 
 @contextmanager
 def _progress(what: str, total: int | None = None) -> Iterator[_Callback]:
-    """Gives a callback (done, of how many) that draws a bar on a terminal's stderr, and nothing elsewhere."""
+    """Gives a callback (done, of how many) that draws a bar on a terminal, unless records go to one as well."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal or sys.stdout.isatty()
+    ) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done, of: progress.update(task, completed=done, total=of)
 

@@ -68,9 +68,14 @@ class ModelConfig(_Config):
         for name, allowed in (("fusion", get_args(FusionName)), ("char_encoder", get_args(CharEncoderName))):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        unknown = set(self.modalities) - {"word", "char", "image"}
-        if unknown or not self.modalities:
-            raise ConfigError(f"expected one or more of the modalities word, char, image, got {self.modalities!r}")
+        known = get_args(Modality)
+        if not self.modalities or len({*self.modalities} & {*known}) < len(self.modalities):
+            raise ConfigError(f"modalities: expected one or more of {', '.join(known)}, got {self.modalities!r}")
+        if set(self.types) != set(ENTITY_TYPES):
+            raise ConfigError(f"types: expected {', '.join(ENTITY_TYPES)}, got {self.types!r}")
+        for name in ("word_dimension", "char_dimension", "char_hidden", "image_dimension", "fused_dimension", "hidden"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"expected a dropout in [0, 1), got {self.dropout}")
 
@@ -89,3 +94,14 @@ class TrainingConfig(_Config):
     word_dropout: float = 0.1  # a word is read as unknown, its characters stay
     modality_dropout: float = 0.5  # an image is left out
     average_decay: float = 0.999  # of the weights' moving average, per step
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_posts"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "vector_learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name}: expected more than 0, got {getattr(self, name)}")
+        for name in ("word_dropout", "modality_dropout", "average_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}: expected 0 to 1, got {getattr(self, name)}")

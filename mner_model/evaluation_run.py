@@ -5,7 +5,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from mner_model.data import Example, fingerprint, mention_count, mention_hash, read_conll
+from mner_model.data import Example, captions_fingerprint, fingerprint, mention_count, mention_hash, read_conll
 from mner_model.evaluate import Evaluation, evaluate
 from mner_model.image_words import caption_words, words_vector
 from mner_model.labels import Span
@@ -47,6 +47,7 @@ def evaluate_checkpoint(
             "posts": len(examples),
             "mentions": mention_count(examples),
             "captions": sum(example.caption is not None for example in examples),
+            "captions_fingerprint": captions_fingerprint(examples),
         },
         **scores.to_json(),
         "posts_per_second": len(examples) / seconds,

@@ -46,6 +46,7 @@ class ModalityAttention(nn.Module):
         self, dimensions: Mapping[str, int], dimension: int, score: Literal["sigmoid", "linear"] = "sigmoid"
     ) -> None:
         super().__init__()
+        self.dimensions = dict(dimensions)
         self.modalities = tuple(dimensions)
         self.dimension = dimension
         self.score = score

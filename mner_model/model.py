@@ -94,7 +94,7 @@ class MultimodalTagger(nn.Module):
         rows = weights.float().cpu().numpy()
         return [
             [
-                dict(zip(self.config.modalities, rows[row, span.start : span.end].mean(axis=0).tolist(), strict=True))
+                dict(zip(self.fusion.dimensions, rows[row, span.start : span.end].mean(axis=0).tolist(), strict=True))
                 for span in of_post
             ]
             for row, of_post in enumerate(spans)

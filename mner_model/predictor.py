@@ -3,6 +3,7 @@
 Blocking and thread-safe; run it in an executor thread (torch releases the GIL while it computes).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from mner_model.model import TaggedPost
 from mner_model.text import Tokens, tokenize
 from mner_model.vocabulary import Vocabulary
 
-_BATCH_MAX_TOKENS = 8192  # token places (posts × longest) of one forward pass; further posts go into further passes
+_BATCH_MAX_TOKENS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +143,17 @@ class Predictor:
         """Decoded images, uint8 [3, height, width] each (preprocessed or not) → float32 [images, image_dimension]."""
         return self._encoder().embed(images).numpy()
 
-    def predict(self, posts: Sequence[Document | str]) -> list[Prediction]:
-        """The mentions of each post, in order; a text without tokens has none. A string is a post of text alone."""
+    def predict(self, posts: Sequence[Document | str], max_tokens: int = _BATCH_MAX_TOKENS) -> list[Prediction]:
+        """The mentions of each post, in order; a text without tokens has none. A string is a post of text alone.
+
+        max_tokens  token places (posts × longest) of one forward pass; further posts go into further passes
+        """
         documents = [Document(post) if isinstance(post, str) else post for post in posts]
         tokens = [document.tokens if document.tokens is not None else tokenize(document.text) for document in documents]
         predictions = [Prediction(())] * len(documents)
         order = sorted((i for i in range(len(documents)) if len(tokens[i])), key=lambda i: len(tokens[i]))
         while order:
-            rows = order[: _fitting([len(tokens[i]) for i in order])]
+            rows = order[: _fitting([len(tokens[i]) for i in order], max_tokens)]
             order = order[len(rows) :]
             features = [
                 features_of(tokens[i], self._checkpoint.vocabulary, self._embedding(documents[i])) for i in rows
@@ -168,6 +172,15 @@ class Predictor:
         if isinstance(error, torch.OutOfMemoryError):
             return False
         return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether it runs on a CUDA device."""
+        return self.device.type == "cuda"
+
+    def gpu_memory_bytes(self) -> float:
+        """What the tensors of this process hold of its GPU; only with one."""
+        return float(torch.cuda.memory_allocated(self.device))
 
     def warm(self) -> None:
         """Runs every part once, so that the first post does not pay for it."""
@@ -192,10 +205,10 @@ def _prediction(text: str, tokens: Tokens, tagged: TaggedPost) -> Prediction:
     return Prediction(tuple(entities))
 
 
-def _fitting(lengths: Sequence[int]) -> int:
+def _fitting(lengths: Sequence[int], max_tokens: int) -> int:
     """How many of these ascending lengths fit one forward pass; at least one."""
     count = 1
-    while count < len(lengths) and (count + 1) * lengths[count] <= _BATCH_MAX_TOKENS:
+    while count < len(lengths) and (count + 1) * lengths[count] <= max_tokens:
         count += 1
     return count
 
@@ -204,6 +217,8 @@ def device_of(name: str) -> torch.device:
     """The torch device of a setting: auto, cpu, cuda or cuda:N. Raises CheckpointError if there is no such device."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise CheckpointError(f"device {name}: expected auto, cpu, cuda or cuda:N")
     if name.startswith("cuda"):
         count = torch.cuda.device_count()
         index = int(name.partition(":")[2] or 0)

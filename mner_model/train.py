@@ -16,7 +16,7 @@ import torch
 from mner_model.batch import Batch, Features, collate, features_of
 from mner_model.checkpoint import Checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
-from mner_model.data import Example, fingerprint, mention_hashes
+from mner_model.data import Example, captions_fingerprint, fingerprint, mention_hashes
 from mner_model.evaluate import Evaluation, evaluate
 from mner_model.image_words import caption_words, words_vector
 from mner_model.model import MultimodalTagger
@@ -91,11 +91,9 @@ class Trainer:
         }
         self._seen = torch.tensor(sorted(mention_hashes(train)), dtype=torch.int64)
         self._data = {
-            "train": {"posts": len(train), "fingerprint": fingerprint(train)},
-            "validation": {
-                name: {"posts": len(examples), "fingerprint": fingerprint(examples)}
-                for name, examples in validation.items()
-            },
+            "train": _data_story(train, with_captions="image" in model_config.modalities),
+            # validation is scored from its text alone
+            "validation": {name: _data_story(examples) for name, examples in validation.items()},
         }
 
     def run(self, name: str, on_epoch: Callable[[EpochReport], None] | None = None) -> Checkpoint:
@@ -223,6 +221,14 @@ def predict_word_tags(
         for i, post in zip(rows, model.tag(batch), strict=True):
             tags[i] = examples[i].word_tags(post.spans)
     return tags
+
+
+def _data_story(examples: Sequence[Example], *, with_captions: bool = False) -> dict[str, Any]:
+    return {
+        "posts": len(examples),
+        "fingerprint": fingerprint(examples),
+        "captions_fingerprint": captions_fingerprint(examples) if with_captions else None,
+    }
 
 
 def _vocabulary(train: Sequence[Example], vectors: WordVectors) -> tuple[Vocabulary, int]:

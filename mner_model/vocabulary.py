@@ -102,13 +102,22 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
 
 
 def _rows(path: Path, file: IO[str]) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(_decoded(path, file), start=1):
         word, _, numbers = line.rstrip().partition(" ")
         try:
             row = np.array(numbers.split(" "), dtype=np.float32)
         except ValueError:
             raise VectorsError(f"{path}:{number}: expected a word and numbers, got {line[:60]!r}") from None
         yield word, row
+
+
+def _decoded(path: Path, file: IO[str]) -> Iterator[str]:
+    try:
+        yield from file
+    except UnicodeDecodeError as error:
+        raise VectorsError(f"{path}: not UTF-8: {error.reason}") from None
+    except (lzma.LZMAError, EOFError, OSError) as error:
+        raise VectorsError(f"{path}: damaged: {error}") from None
 
 
 def _open(path: Path) -> IO[str]:

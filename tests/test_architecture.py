@@ -25,9 +25,11 @@ HOMES = {
     "aiohttp": ["worker.demo", "worker.health", "worker.image_fetcher", "worker.name_resolution"],
     "click": ["mner_model.cli", "worker.cli"],
     "pydantic": [
-        "worker.fields",
+        "mner_model.fields",
+        "mner_model.post",
+        "mner_model.record",
+        "mner_model.refusals",
         "worker.messages",
-        "worker.refusals",
         "worker.schemas",
         "worker.setting_types",
         "worker.settings",
@@ -37,7 +39,10 @@ HOMES = {
     "safetensors": ["mner_model"],
     "PIL": ["mner_model.images", "worker.demo"],
 }
-DOORS_OF_THE_MODEL = {"mner_model.checkpoint", "mner_model.identity", "mner_model.images", "mner_model.predictor"}
+DOORS_OF_THE_MODEL = {
+    f"mner_model.{name}"
+    for name in ("checkpoint", "fields", "image_status", "images", "post", "predictor", "record", "refusals")
+}
 
 
 def imports(path: Path, *, at_module_level_only: bool = False) -> Iterator[str]:

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from mner_model.cli import main
-from worker.messages import EntityRecord
+from worker.errors import Rejected
+from worker.messages import EntityRecord, decode_post
 from worker.metrics import Metrics
 from worker.pipeline import Pipeline
 from worker.settings import Settings
@@ -69,6 +70,31 @@ def test_what_tag_prints_is_an_entity_record(tagged: list[bytes]) -> None:
     records = [EntityRecord.decode(line) for line in tagged]
     assert [record.post_id for record in records] == ["1", "2", "3", "4"]
     assert [str(record.image.status) for record in records] == ["absent", "used", "undecodable", "absent"]
+
+
+BAD_LINES = [
+    b'{"id": "x"',
+    b'{"text": "no id"}',
+    b'{"id": 5, "text": "hi"}',
+    b'{"id": "x", "text": ""}',
+    b'{"id": "x", "text": "hi", "image_data": ""}',
+    b'{"id": "x", "text": "hi", "image_data": "aGk=", "image_url": "https://example.org/a.png"}',
+    b'{"id": "x", "text": "hi", "created_at": 5}',
+    b'{"id": "x", "text": "hi", "lang": "not a language"}',
+    b'{"id": "x", "text": "\\ud800"}',
+    b'{"id": "x", "text": "\xff"}',
+    b'{"id": "x", "text": ' + b"[" * 10_000,
+    b'{"id": "x", "text": "' + b"a" * 10_001 + b'"}',
+]
+
+
+@pytest.mark.parametrize("line", BAD_LINES, ids=lambda line: line[:60].decode(errors="replace"))
+def test_what_the_worker_dead_letters_tag_refuses_for_the_same_reason(line: bytes) -> None:
+    with pytest.raises(Rejected) as rejected:
+        decode_post(None, line)
+    result = CliRunner().invoke(main, ["tag", "--device", "cpu", "-"], input=line)
+    answer = json.loads(result.stdout)
+    assert (result.exit_code, answer["error"], answer["detail"]) == (1, rejected.value.reason, rejected.value.detail)
 
 
 async def test_the_worker_says_the_same(lines: list[bytes], tagged: list[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""`mner-worker`: run the worker, try it, look at its settings and its messages' schemas.
+"""`mner-worker`: run the worker, try it, make its topics, look at its settings and its messages' schemas.
 
 Data goes to standard output, everything else to standard error. What a command needs is imported inside it, so that
 `--help` does not wait for a model library.
@@ -34,7 +34,7 @@ def main() -> None:
 
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage, 70 stopped on an error that must not be
-    committed past, 78 settings refused.
+    committed past, 71 the drain was overdue, 78 settings refused.
     """
 
 
@@ -103,6 +103,26 @@ def settings(as_json: bool, markdown: bool) -> None:
         _json_lines(rows)
     else:
         _table(rows)
+
+
+@main.command()
+@click.option("--partitions", type=click.IntRange(1), default=4, show_default=True, help="Of all but dead letters.")
+@click.option("--replication", type=click.IntRange(1), default=1, show_default=True, help="Copies of each partition.")
+def topics(partitions: int, replication: int) -> None:
+    """Make those of the worker's topics that are missing, and print their names; existing ones are left as they are."""
+    import asyncio
+
+    from worker.settings import Settings
+    from worker.topics import TopicsUnavailable, make_worker_topics
+
+    settings = Settings.load()
+    try:
+        made = asyncio.run(make_worker_topics(settings, partitions=partitions, replication_factor=replication))
+    except TopicsUnavailable as error:
+        click.echo(error, err=True)
+        sys.exit(ExitStatus.FAILED)
+    for name in made:
+        click.echo(name)
 
 
 @main.command()

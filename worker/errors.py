@@ -5,6 +5,8 @@ One class per failure, grouped by what the worker does next. The class decides; 
 
 from enum import IntEnum, StrEnum
 
+from mner_model.image_status import ImageStatus
+
 
 class ExitStatus(IntEnum):
     """The exit statuses people script against."""
@@ -28,18 +30,6 @@ class DeadReason(StrEnum):
     NO_KEY = "no_key"
     PROCESSING_FAILED = "processing_failed"
     PUBLISH_FAILED = "publish_failed"
-
-
-class ImageStatus(StrEnum):
-    """What became of a post's image: the closed list behind the record's `image.status`."""
-
-    ABSENT = "absent"
-    USED = "used"
-    FAILED = "failed"
-    BLOCKED = "blocked"
-    TOO_LARGE = "too_large"
-    UNDECODABLE = "undecodable"
-    TIMED_OUT = "timed_out"
 
 
 class Rejected(Exception):

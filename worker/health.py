@@ -7,6 +7,7 @@ and take a rollout no further while one is not ready.
 import asyncio
 import contextlib
 import errno
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,8 @@ from aiohttp.typedefs import Handler
 from worker.errors import AddressUnavailable
 from worker.metrics import Metrics
 from worker.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 LOOP_STALLED_AFTER_S = 15.0
@@ -102,6 +105,7 @@ class HealthServer:
                 f"cannot listen on {self._host}:{self._wanted_port} (MNER_HTTP_HOST, MNER_HTTP_PORT): {reason}"
             ) from error
         self._beating = asyncio.create_task(self._beat(), name="health-beat")
+        logger.info("/live, /ready and /metrics are at http://%s:%d", self._host, self.port)
 
     @property
     def port(self) -> int:

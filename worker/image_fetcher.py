@@ -12,8 +12,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from mner_model.image_status import ImageStatus
 from worker.address_policy import AddressPolicy, is_plain_host, parse_address
-from worker.errors import ImageRefused, ImageStatus
+from worker.errors import ImageRefused
 from worker.name_resolution import AddressRefused, CheckedResolver, KeptOpen, ThreadedResolver
 from worker.settings import Settings
 

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from mner_model.image_status import ImageStatus
 from mner_model.images import ImageTooLarge, ImageUndecodable, Pixels, decode
-from worker.errors import ImageRefused, ImageStatus
+from worker.errors import ImageRefused
 from worker.messages import ImageReport, Post
 from worker.metrics import Metrics
 from worker.shared_encoding import Embedding, SharedEncoding

@@ -20,7 +20,8 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
-from worker.errors import DeadReason, ImageStatus
+from mner_model.image_status import ImageStatus
+from worker.errors import DeadReason
 from worker.messages import EntityType
 from worker.records import OutcomeKind
 

@@ -5,9 +5,11 @@ model can do no more.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from mner_model.checkpoint import CheckpointError
 from mner_model.images import Pixels
@@ -18,22 +20,24 @@ from worker.image_fetcher import ImageFetcher
 from worker.image_stage import NO_IMAGE, ImageStage, PostImage
 from worker.messages import (
     ConsumedRecord,
-    Entity,
-    EntityRecord,
     ModelReport,
     Outcome,
     OutgoingMessage,
     Post,
     dead_letter,
     decode_post,
-    entity_id,
+    entity_record,
     from_milliseconds,
+    mention_message,
+    record_message,
     tombstone,
 )
 from worker.metrics import Metrics, Stage
 from worker.microbatcher import BatchObserver, MicroBatcher
 from worker.settings import Settings
 from worker.shared_encoding import Embedding, SharedEncoding
+
+logger = logging.getLogger(__name__)
 
 _DECODE_IN_THREAD_BYTES = 256 * 1024  # a larger window would hold the event loop for milliseconds
 _IMAGES_PER_CALL = 8
@@ -65,9 +69,12 @@ class Pipeline:
             raise SettingsRefused([f"MNER_CHECKPOINT, MNER_DEVICE: {error}"]) from error
         await asyncio.to_thread(predictor.warm)
         self.metrics.model(predictor.name, predictor.fingerprint, str(predictor.device))
+        if predictor.is_on_gpu:
+            self.metrics.gpu_memory(predictor.gpu_memory_bytes)
+        logger.info("model %s, fingerprint %s, on %s", predictor.name, predictor.fingerprint[:12], predictor.device)
         self._model = ModelReport(name=predictor.name, fingerprint=predictor.fingerprint)
         self._tagger = MicroBatcher[Document, Prediction](
-            predictor.predict,
+            partial(predictor.predict, max_tokens=self._settings.batch_max_tokens),
             weight=lambda document: len(document.tokens or ()),
             max_items=self._settings.batch_max_posts,
             max_weight=self._settings.batch_max_tokens,
@@ -164,34 +171,20 @@ class Pipeline:
                 return self._dead(record, DeadReason.PROCESSING_FAILED, f"{type(error).__name__}: {error}")
 
     def _tagged(self, record: ConsumedRecord, post: Post, image: PostImage, prediction: Prediction) -> Outcome:
-        fingerprint = self._model.fingerprint
-        entity_record = EntityRecord(
-            schema=1,
-            post_id=post.id,
-            text=post.text if self._settings.include_text else None,
-            entities=tuple(
-                Entity(
-                    id=entity_id(post.id, found.start, found.end, found.type, fingerprint),
-                    type=found.type,  # type: ignore[arg-type]  # checked when the checkpoint was loaded
-                    text=found.text,
-                    start=found.start,
-                    end=found.end,
-                    confidence=round(found.confidence, 4),
-                    modality_weights={name: round(weight, 4) for name, weight in found.modality_weights.items()},
-                )
-                for found in prediction.entities
-            ),
+        answer = entity_record(
+            post.id,
+            post.text if self._settings.include_text else None,
+            prediction.entities,
             image=image.report,
             model=self._model,
             created_at=post.created_at or from_milliseconds(record.timestamp),
-            tagged_at=datetime.now(UTC),
         )
         self.metrics.image(image.report.status)
-        for entity in entity_record.entities:
+        for entity in answer.entities:
             self.metrics.mention(entity.type)
         topic = self._settings.entities_topic
-        mentions = (mention.message(topic) for mention in entity_record.mentions())
-        return Outcome(record, (entity_record.message(topic), *mentions), "tagged")
+        mentions = (mention_message(mention, topic) for mention in answer.mentions())
+        return Outcome(record, (record_message(answer, topic), *mentions), "tagged")
 
     def _dead(self, record: ConsumedRecord, reason: DeadReason, detail: str) -> Outcome:
         self.metrics.dead_letter(reason)

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mner_model.image_status import ImageStatus
 from mner_model.images import Pixels
-from worker.errors import ImageRefused, ImageStatus
+from worker.errors import ImageRefused
 
 Embedding = npt.NDArray[np.float32]
 Encoded = dict[str, Embedding | ImageRefused]

@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from worker.broker import client_options
 from worker.settings import MENTION_TOPIC_SUFFIXES, Settings
 
 RETRY_S = 0.1
@@ -37,6 +38,15 @@ def worker_topics(settings: Settings, *, partitions: int = 4) -> tuple[Topic, ..
         *(Topic(entities + suffix, partitions) for suffix in MENTION_TOPIC_SUFFIXES),
         Topic(settings.dead_topic, 1),
     )
+
+
+async def make_worker_topics(settings: Settings, *, partitions: int, replication_factor: int) -> tuple[str, ...]:
+    """Make those of a worker's topics that are missing; returns their names. Raises TopicsUnavailable if it cannot."""
+    wanted = worker_topics(settings, partitions=partitions)
+    try:
+        return await ensure_topics(wanted, replication_factor=replication_factor, **client_options(settings))
+    except KafkaError as error:
+        raise TopicsUnavailable(f"no topics could be made at {', '.join(settings.brokers)}: {error}") from error
 
 
 async def ensure_topics(

@@ -14,7 +14,17 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from worker.errors import Rejected
-from worker.messages import Entity, EntityRecord, ImageReport, ImageStatus, ModelReport, Post, dead_letter, decode_post
+from worker.messages import (
+    Entity,
+    EntityRecord,
+    ImageReport,
+    ImageStatus,
+    ModelReport,
+    Post,
+    dead_letter,
+    decode_post,
+    record_message,
+)
 from worker.settings import Settings
 
 PAGE = """# TYPE mner_images_encoded_total counter
@@ -65,7 +75,7 @@ async def answer(settings: Settings, consumer: AIOKafkaConsumer, producer: AIOKa
             print("the model is broken", flush=True)
             os._exit(70)
         if post.text != "keep quiet":
-            message = tagged(post).message(settings.entities_topic)
+            message = record_message(tagged(post), settings.entities_topic)
             await producer.send_and_wait(message.topic, message.value, message.key)
 
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mner_model.image_status import ImageStatus
 from worker import app
-from worker.errors import DeadReason, ImageStatus, Rejected
+from worker.errors import DeadReason, Rejected
 from worker.messages import (
     ConsumedRecord,
     EntityRecord,
@@ -22,6 +23,7 @@ from worker.messages import (
     dead_letter,
     decode_post,
     from_milliseconds,
+    record_message,
     tombstone,
 )
 from worker.metrics import Metrics
@@ -71,7 +73,7 @@ class StubPipeline:
             created_at=from_milliseconds(record.timestamp),
             tagged_at=datetime.now(UTC),
         )
-        return Outcome(record, (answer.message(self._settings.entities_topic),), "tagged")
+        return Outcome(record, (record_message(answer, self._settings.entities_topic),), "tagged")
 
     def _dead(self, record: ConsumedRecord, reason: DeadReason, detail: str) -> Outcome:
         topic = self._settings.dead_topic

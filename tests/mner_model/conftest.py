@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mner_model.checkpoint import Checkpoint
+from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example, example_from_words
+from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.train import Trainer, WordVectors
 
 NAMES = {
@@ -88,4 +89,13 @@ def small_checkpoint() -> Checkpoint:
 def small_folder(small_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint") / "made-up"
     small_checkpoint.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def folder_with_images(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    checkpoint = load_checkpoint(small_folder)
+    checkpoint.set_image_encoder(ImageEncoderConfig(output="label_words"))
+    folder = tmp_path_factory.mktemp("checkpoint") / "with images"
+    checkpoint.save(folder)
     return folder

@@ -35,10 +35,19 @@ def test_what_was_saved_tags_as_what_was_trained(small_checkpoint: Checkpoint, s
 def test_saving_again_replaces_the_folder_and_keeps_the_fingerprint(folder: Path) -> None:
     before = load_checkpoint(folder)
     fingerprint = before.fingerprint
-    (folder / "left over").touch()
     assert before.save(folder) == fingerprint
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "vocabulary.txt", "weights.safetensors"]
     assert not list(folder.parent.glob(".*"))
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(folder: Path) -> None:
+    checkpoint = load_checkpoint(folder)
+    (folder / "thesis.doc").write_text("years of work")
+    with pytest.raises(CheckpointError, match=r"holds thesis\.doc"):
+        checkpoint.save(folder)
+    assert (folder / "thesis.doc").read_text() == "years of work"
+    with pytest.raises(CheckpointError, match="is a file"):
+        checkpoint.save(folder / "thesis.doc")
 
 
 def test_any_changed_byte_changes_the_fingerprint(folder: Path) -> None:
@@ -84,6 +93,8 @@ def test_a_missing_weight_is_named(folder: Path) -> None:
     [
         ("config.json", b"{", "is not JSON"),
         ("config.json", b'{"format": 99}', "expected format 1, got 99"),
+        ("config.json", b'{"format": 1, "model": []}', "tags nothing, expected PER"),
+        ("vocabulary.txt", b"\xff\n", "does not describe a model"),
         ("weights.safetensors", b"not safetensors", "is damaged"),
         ("vocabulary.txt", b"twice\ntwice\n", "twice"),
     ],

@@ -52,7 +52,9 @@ def test_captions_change_the_data_and_are_counted(small_folder: Path, data: Path
         _, out, _ = run("evaluate", "--checkpoint", small_folder, "--data", data, "--json", *captions)
         results.append(json.loads(out)["data"])
     assert [result["captions"] for result in results] == [0, 2]
-    assert results[0]["fingerprint"] != results[1]["fingerprint"]
+    assert results[0]["captions_fingerprint"] is None
+    assert len(results[1]["captions_fingerprint"]) == 64
+    assert results[0]["fingerprint"] == results[1]["fingerprint"]
 
 
 def test_tag_gives_a_record_a_line_in_order(small_folder: Path, tmp_path: Path) -> None:
@@ -71,24 +73,25 @@ def test_tag_reads_standard_input(small_folder: Path) -> None:
 
 
 def test_a_line_that_is_no_post_is_answered_in_its_place_and_the_exit_status_tells(small_folder: Path) -> None:
-    lines = 'so tired\n{"text": "no id"}\n{"id": "x"\n{"id": "y", "text": 5}\nso tired\n'
-    code, out, err = run("tag", "--checkpoint", small_folder, "-", given=lines)
+    deep = '{"id": ' + "[" * 100_000
+    bad = ['{"text": "no id"}', '{"id": "x"', '{"id": "y", "text": 5}', deep, '{"id": "s", "text": "\\ud800"}']
+    code, out, err = run("tag", "--checkpoint", small_folder, "-", given="\n".join(["so tired", *bad, "so tired"]))
     answers = [json.loads(line) for line in out.splitlines()]
     assert code == 1
-    assert [answer.get("line") for answer in answers] == [None, 2, 3, 4, None]
-    assert "3 lines were no posts" in err
+    assert [answer.get("line") for answer in answers] == [None, 2, 3, 4, 5, 6, None]
+    assert {answer["error"] for answer in answers[1:-1]} == {"schema", "not_json"}
+    assert "5 lines were no posts" in err
 
 
-def test_an_image_in_the_line_is_used_or_its_fault_named(small_folder: Path) -> None:
+def test_an_image_in_the_line_is_used_or_its_fault_named(folder_with_images: Path) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (20, 20), "red").save(buffer, "PNG")
     pictures = [base64.b64encode(data).decode() for data in (buffer.getvalue(), b"broken")]
     lines = "".join(json.dumps({"id": "p", "text": "hi", "image_data": data}) + "\n" for data in pictures)
-    lines += json.dumps({"id": "u", "text": "hi", "image_url": "https://example.org/a.png"}) + "\n"
-    _, out, _ = run("tag", "--checkpoint", small_folder, "-", given=lines)
+    lines += json.dumps({"id": "u", "text": "hi", "image_url": "https://example.org/a.png"}) + "\nhi\n"
+    _, out, _ = run("tag", "--checkpoint", folder_with_images, "-", given=lines)
     statuses = [json.loads(line)["image"]["status"] for line in out.splitlines()]
-    assert statuses[0] in ("used", "absent")  # absent: the made-up checkpoint names no image encoder
-    assert len(statuses) == 3
+    assert statuses == ["used", "undecodable", "blocked", "absent"]
 
 
 @pytest.mark.parametrize("command", ["evaluate", "tag"])
@@ -98,6 +101,19 @@ def test_a_missing_checkpoint_is_one_line(command: str, data: Path) -> None:
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
     assert "checkpoint nowhere: config.json is missing" in err
+
+
+def test_train_leaves_a_folder_of_somebody_elses_alone(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "thesis.doc").touch()
+    code, _, err = run("train", "--train", data, "--valid", data, "--vectors", data, "--out", tmp_path)
+    assert (code, err.count("\n")) == (1, 1)
+    assert "which is no part of a checkpoint" in err
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:x"])
+def test_a_device_that_does_not_exist_is_one_line(device: str, data: Path, small_folder: Path) -> None:
+    code, _, err = run("evaluate", "--checkpoint", small_folder, "--data", data, "--device", device)
+    assert (code, err) == (1, f"mner-model: device {device}: expected auto, cpu, cuda or cuda:N\n")
 
 
 def test_bad_data_is_one_line_with_its_place(small_folder: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mner_model.data import DataError, example_from_words, fingerprint, mention_hashes, read_conll
+from mner_model.data import DataError, captions_fingerprint, example_from_words, fingerprint, mention_hashes, read_conll
 from mner_model.labels import Span, TagSet, repair, spans_strict
 from mner_model.text import tokenize
 
@@ -71,15 +71,14 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         read_conll(tmp_path / "a.txt")
 
 
-def test_the_fingerprint_changes_with_words_tags_and_captions() -> None:
-    a = example_from_words(["Rio"], ["B-LOC"])
-    others = [
-        example_from_words(["Ria"], ["B-LOC"]),
-        example_from_words(["Rio"], ["O"]),
-        example_from_words(["Rio"], ["B-LOC"], caption="a beach"),
-    ]
-    assert len({fingerprint([example]) for example in [a, *others]}) == 4
-    assert fingerprint([a]) == fingerprint([example_from_words(["Rio"], ["B-LOC"])])
+def test_the_fingerprint_changes_with_words_and_tags_and_captions_have_their_own() -> None:
+    post = example_from_words(["Rio"], ["B-LOC"])
+    with_caption = example_from_words(["Rio"], ["B-LOC"], caption="a beach")
+    others = [example_from_words(["Ria"], ["B-LOC"]), example_from_words(["Rio"], ["O"])]
+    assert len({fingerprint([example]) for example in [post, *others]}) == 3
+    assert fingerprint([post]) == fingerprint([with_caption])
+    assert captions_fingerprint([post]) is None
+    assert captions_fingerprint([with_caption]) is not None
 
 
 def test_mentions_are_remembered_without_case() -> None:

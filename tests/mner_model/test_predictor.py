@@ -29,13 +29,12 @@ def test_offsets_count_code_points_of_the_text_as_received(predictor: Predictor)
     assert all(text[entity.start : entity.end] == entity.text for entity in prediction.entities)
 
 
-def test_order_and_number_are_kept_over_several_passes(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order_and_number_are_kept_over_several_passes(predictor: Predictor) -> None:
     documents = [
         Document(f"flying to {name} on monday" + " today" * (i % 7)) for i, name in enumerate(["Lima", "Oslo"] * 9)
     ]
     expected = [predictor.predict([document])[0] for document in documents]
-    monkeypatch.setattr("mner_model.predictor._BATCH_MAX_TOKENS", 20)
-    found = predictor.predict(documents)
+    found = predictor.predict(documents, max_tokens=20)
     assert [[e.text for e in p.entities] for p in found] == [[e.text for e in p.entities] for p in expected]
 
 
@@ -61,11 +60,8 @@ def test_label_words_of_an_image_meet_caption_words_in_one_space(small_checkpoin
     assert words_vector(["xyzzy"], small_checkpoint.vocabulary, words) is None
 
 
-def test_an_image_goes_from_pixels_to_the_mentions_weights(small_folder: Path, tmp_path: Path) -> None:
-    checkpoint = load_checkpoint(small_folder)
-    checkpoint.set_image_encoder(ImageEncoderConfig(output="label_words"))
-    checkpoint.save(tmp_path / "with images")
-    predictor = Predictor.load(tmp_path / "with images", "cpu")
+def test_an_image_goes_from_pixels_to_the_mentions_weights(folder_with_images: Path) -> None:
+    predictor = Predictor.load(folder_with_images, "cpu")
     embeddings = predictor.embed_images([torch.full((3, 50, 80), 200, dtype=torch.uint8)])
     assert (embeddings.shape, embeddings.dtype) == ((1, 12), np.float32)
     [prediction] = predictor.predict([Document("flying to Oslo on monday", embeddings[0])])

@@ -74,7 +74,7 @@ def test_what_ends_the_start_decides_the_exit_status_and_is_said(error, status, 
 
 def test_a_foreseen_end_is_one_line_and_an_unforeseen_one_has_its_traceback(capsys):
     app.run(settings(), pipeline_factory=StandIn(Fatal("the device is lost")))
-    assert capsys.readouterr().err.count("\n") == 1
+    assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == ["INFO", "ERROR"]
     app.run(settings(), pipeline_factory=StandIn(RuntimeError("nobody foresaw this")))
     assert "Traceback" in capsys.readouterr().err
 

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from worker.cli import main
+from worker.embedded import EmbeddedBroker, free_port
 from worker.errors import ExitStatus
 from worker.settings import Settings, markdown_table
 
@@ -28,7 +29,7 @@ def test_help_lists_the_commands_without_waiting_for_a_model_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
-    assert all(command in done.stdout for command in ("run", "demo", "settings", "schemas"))
+    assert all(command in done.stdout for command in ("run", "demo", "topics", "settings", "schemas"))
 
 
 @pytest.mark.parametrize(
@@ -82,3 +83,21 @@ def test_schemas_are_written_to_a_folder_that_is_made(tmp_path: Path) -> None:
     assert result.stdout == ""
     written = {path.name: json.loads(path.read_text("utf-8")) for path in folder.iterdir()}
     assert written["post.schema.json"]["title"] == "Post"
+
+
+def test_topics_that_cannot_be_made_are_one_line_and_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNER_BROKERS", f"127.0.0.1:{free_port()}")
+    result = mner_worker("topics")
+    assert (result.exit_code, result.stdout) == (ExitStatus.FAILED, "")
+    assert result.stderr.startswith("no topics could be made at 127.0.0.1:")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.integration
+def test_topics_makes_those_that_are_missing_and_names_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with EmbeddedBroker(tmp_path) as broker:
+        monkeypatch.setenv("MNER_BROKERS", broker.bootstrap)
+        first, second = mner_worker("topics", "--partitions", "2"), mner_worker("topics")
+    assert (first.exit_code, second.exit_code, second.stdout) == (ExitStatus.DONE, ExitStatus.DONE, "")
+    made = {"posts", "posts.dead", "entities", *(f"entities.{type_}" for type_ in ("per", "loc", "org", "misc"))}
+    assert set(first.stdout.split()) == made

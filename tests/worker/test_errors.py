@@ -4,8 +4,9 @@ import inspect
 
 import pytest
 
+from mner_model.image_status import ImageStatus
 from worker import errors
-from worker.errors import DeadReason, Degraded, ExitStatus, Fatal, ImageRefused, ImageStatus, Rejected, SettingsRefused
+from worker.errors import DeadReason, Degraded, ExitStatus, Fatal, ImageRefused, Rejected, SettingsRefused
 
 GROUPS = (Rejected, Degraded, Fatal, SettingsRefused)
 FAILURES = [member for _, member in inspect.getmembers(errors, inspect.isclass) if issubclass(member, Exception)]

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from mner_model.image_status import ImageStatus
 from worker.embedding_cache import EmbeddingCache
-from worker.errors import ImageRefused, ImageStatus
+from worker.errors import ImageRefused
 from worker.image_stage import ImageStage
 from worker.messages import Post, decode_post
 from worker.metrics import Metrics

@@ -12,7 +12,8 @@ from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import DeadReason, ImageStatus, Rejected
+from mner_model.image_status import ImageStatus
+from worker.errors import DeadReason, Rejected
 from worker.messages import (
     POST_MAX_BYTES,
     ConsumedRecord,
@@ -28,6 +29,8 @@ from worker.messages import (
     decode_post,
     entity_id,
     mention_key,
+    mention_message,
+    record_message,
     tombstone,
 )
 
@@ -305,7 +308,7 @@ def test_every_entity_of_a_record_becomes_a_mention_with_its_post(record: Entity
     mentions = record.mentions()
     assert [mention.id for mention in mentions] == [entity.id for entity in record.entities]
     for mention, entity in zip(mentions, record.entities, strict=True):
-        read = Mention.decode(mention.message("entities").value or b"")
+        read = Mention.decode(mention_message(mention, "entities").value or b"")
         assert read == mention
         assert read.model_dump() == {
             **entity.model_dump(),
@@ -317,9 +320,9 @@ def test_every_entity_of_a_record_becomes_a_mention_with_its_post(record: Entity
 
 def test_messages_go_to_the_topics_and_keys_of_the_design() -> None:
     record = one_record()
-    assert record.message("entities") == OutgoingMessage("entities", b"7", record.encode())
+    assert record_message(record, "entities") == OutgoingMessage("entities", b"7", record.encode())
     (mention,) = record.mentions()
-    assert mention.message("out") == OutgoingMessage("out.per", b"ada", mention.encode())
+    assert mention_message(mention, "out") == OutgoingMessage("out.per", b"ada", mention.encode())
 
 
 def test_privacy_a_text_is_not_in_a_representation() -> None:

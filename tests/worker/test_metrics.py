@@ -6,7 +6,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.errors import DeadReason, ImageStatus
+from mner_model.image_status import ImageStatus
+from worker.errors import DeadReason
 from worker.messages import EntityType
 from worker.metrics import CacheResult, CacheTier, Metrics, Stage
 from worker.records import OutcomeKind

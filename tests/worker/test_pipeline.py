@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from mner_model.checkpoint import CheckpointError
 from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
 from mner_model.text import Tokens, tokenize
+from worker.embedded import EmbeddedRedis
 from worker.errors import ModelBroken, SettingsRefused
 from worker.messages import EntityRecord, Mention, Outcome
 from worker.metrics import Metrics
@@ -40,6 +42,7 @@ class CapitalsAreNames:
 
     name, fingerprint, device = "capitals", "f" * 64, "cpu"
     image_fingerprint = image_dimension = None
+    is_on_gpu = False
 
     def warm(self) -> None:
         self.warmed = True
@@ -47,7 +50,7 @@ class CapitalsAreNames:
     def tokenize(self, text: str) -> Tokens:
         return tokenize(text)
 
-    def predict(self, documents: Sequence[Document]) -> list[Prediction]:
+    def predict(self, documents: Sequence[Document], max_tokens: int) -> list[Prediction]:
         for document in documents:
             if "Nile" in document.text:
                 raise ValueError("a bad tensor")
@@ -249,3 +252,16 @@ async def test_the_shipped_model_reads_a_text_and_an_inline_picture(drawn_pictur
     ]
     assert all(0 < e.modality_weights["image"] < 1 for e in records[0].entities)
     assert all(e.modality_weights["image"] == 0 for e in records[2].entities)
+
+
+async def test_workers_share_their_embeddings_through_redis(drawn_picture: bytes, tmp_path: Path) -> None:
+    picture = base64.b64encode(drawn_picture).decode()
+    cached = []
+    with EmbeddedRedis(tmp_path) as redis:
+        for name in ("one worker", "another worker"):
+            async with running({"MNER_REDIS_URL": redis.url}, lambda: Predictor.load(None, "cpu")) as pipeline:
+                [outcome] = await pipeline.process([post(name, "in Berlin", image_data=picture)])
+            cached.append(EntityRecord.decode(outcome.messages[0].value or b"").image.cached)
+            hits = values("mner_cache_requests_total", pipeline.metrics)
+    assert cached == [False, True]
+    assert hits['mner_cache_requests_total{result="hit",tier="redis"}'] == 1

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from worker.errors import DeadReason, ImageStatus, Rejected
+from mner_model.image_status import ImageStatus
+from worker.errors import DeadReason, Rejected
 from worker.messages import Entity, EntityRecord, ImageReport, ModelReport, decode_post
 from worker.schemas import json_schemas
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from worker.fields import (
+from mner_model.fields import (
     IMAGE_MAX_BYTES,
     ImageBytes,
     ImageUrl,

@@ -160,12 +160,12 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         seen_mentions = tensors.pop(_SEEN_MENTIONS)
         _check_shapes(folder, model, tensors)
         model.load_state_dict(tensors)
-    except (KeyError, TypeError, ConfigError, ValueError) as error:
+    except (KeyError, TypeError, ConfigError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"checkpoint {folder}: does not describe a model: {error}") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"checkpoint {folder}: {WEIGHTS_FILE} is damaged: {error}") from error
     return Checkpoint(
-        name=str(config["name"]),
+        name=str(config.get("name", folder.name)),
         model=model.to(device).eval(),
         vocabulary=vocabulary,
         alphabet=alphabet,
@@ -186,7 +186,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
         raise CheckpointError(f"checkpoint {folder}: expected format {FORMAT}, got {found!r}")
     model = config.get("model")
-    types = tuple(model.get("types", ())) if isinstance(model, dict) else ()
+    types = model.get("types") if isinstance(model, dict) else None
+    types = tuple(map(str, types)) if isinstance(types, list) else ()
     if set(types) != set(ENTITY_TYPES):
         raise CheckpointError(
             f"checkpoint {folder}: tags {', '.join(types) or 'nothing'}, expected {', '.join(ENTITY_TYPES)}"

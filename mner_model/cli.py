@@ -91,7 +91,7 @@ def train(
         forms, table = read_vectors(vectors, words)
         trainer = Trainer(
             [example for file in train_files for example in _read(file)],
-            {_set_name(file): _read(file) for file in valid_files},
+            _validation_sets(valid_files),
             WordVectors(forms, table),
             replace(model_config, word_dimension=table.shape[1], image_dimension=table.shape[1]),
             TrainingConfig(seed=seed, epochs=epochs).changed(_pairs(recipe_changes)),
@@ -196,6 +196,17 @@ def _read(file: Path) -> "list[Example]":
     examples = read_conll(file, captions=captions if captions.exists() else None)
     _say(f"{file.parent.name}/{file.name}: {len(examples):,} posts" + (", with captions" if captions.exists() else ""))
     return examples
+
+
+def _validation_sets(files: Iterable[Path]) -> "dict[str, list[Example]]":
+    from mner_model.data import DataError
+
+    sets: dict[str, list[Example]] = {}
+    for file in files:
+        if _set_name(file) in sets:
+            raise DataError(f"{file}: a second validation set of the name {_set_name(file)}; give its folder another")
+        sets[_set_name(file)] = _read(file)
+    return sets
 
 
 def _set_name(file: Path) -> str:

@@ -92,6 +92,7 @@ class CRF(nn.Module):
         flat = [(row, span) for row, of_post in enumerate(spans) for span in of_post]
         if not flat:
             return [[] for _ in spans]
+        emissions = emissions.double()  # in float32 the sums of thousands of tokens cancel badly
         self._check(emissions, mask)
         alpha, log_partition = self._forward(emissions, mask)
         beta = self._backward(emissions, mask)
@@ -102,19 +103,19 @@ class CRF(nn.Module):
         begin = torch.tensor([self.tagset.begin(s.type) for _, s in flat], device=device)
         inside = begin + 1
         single = first == final
-        # Σ of I- emissions over (first, final], from running sums, in float64: differences of long sums
-        running = emissions.double().cumsum(dim=1)
+        # Σ of I- emissions over (first, final], from running sums
+        running = emissions.cumsum(dim=1)
         through = running[row, final, inside] - running[row, first, inside]
         moves = self._moves().double()
         stay = moves[inside, inside] * (final - first - 1)
         through = torch.where(single, 0.0, through + moves[begin, inside] + stay)
         last_tag = torch.where(single, begin, inside)
         following = (final + 1).clamp(max=emissions.shape[1] - 1)
-        onward = moves[last_tag] + emissions[row, following].double() + beta[row, following].double()
+        onward = moves[last_tag] + emissions[row, following] + beta[row, following]
         onward = onward.scatter(1, inside.unsqueeze(1), float("-inf")).logsumexp(dim=1)
         ends_here = final + 1 == mask.sum(dim=1)[row]
         after = torch.where(ends_here, self.end[last_tag].double(), onward)
-        log_probability = alpha[row, first, begin].double() + through + after - log_partition[row].double()
+        log_probability = alpha[row, first, begin] + through + after - log_partition[row]
         values = iter(log_probability.exp().clamp(0.0, 1.0).tolist())
         return [[next(values) for _ in of_post] for of_post in spans]
 

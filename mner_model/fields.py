@@ -16,6 +16,8 @@ IMAGE_MAX_BYTES = 10 * 1024 * 1024
 IMAGE_MAX_CHARACTERS = (IMAGE_MAX_BYTES + 2) // 3 * 4
 URL_MAX_CHARACTERS = 2048
 
+_LATEST_MS = 253_402_300_799_999  # the last millisecond of the year 9999
+
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt](?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _URL = re.compile(r"https?://[^\s/?#\\\x00-\x1f\x7f]+[^\s\x00-\x1f\x7f]*", re.IGNORECASE)
 # RFC 5646, section 2.1: langtag, privateuse and the irregular grandfathered tags; case does not matter.
@@ -41,8 +43,12 @@ def format_timestamp(moment: datetime) -> str:
 
 
 def from_milliseconds(timestamp_ms: int) -> datetime:
-    """The moment of a broker's timestamp, milliseconds since 1970 in UTC."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=timestamp_ms)
+    """The moment of a broker's timestamp, milliseconds since 1970 in UTC.
+
+    Producers set it as they like: what lies before 1970 or after the year 9999 is taken for the nearest moment within.
+    """
+    within = max(0, min(timestamp_ms, _LATEST_MS))
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=within)
 
 
 def _timestamp(received: Any) -> datetime:

@@ -84,7 +84,7 @@ class Trainer:
         if hasattr(self.model, "words"):
             self.model.words.set_pretrained(_table(self.vocabulary, vectors), unknown_deviation=_UNKNOWN_DEVIATION)
         self.model.to(device)
-        self._train = [self._features(example) for example in train]
+        self._train = [self._features(example) for example in train if len(example.tokens)]
         self._validation = validation
         self._features_of_validation = {
             name: [self._features(example) for example in examples] for name, examples in validation.items()

@@ -19,6 +19,9 @@ from worker.metrics import Metrics
 from worker.shared_encoding import Embedding, SharedEncoding
 
 _DECODE_THREADS = 2
+_FETCHED_IN_HAND = (
+    32  # bodies of up to 10 MiB between their first byte and their decoding; as many as the fetcher fetches
+)
 
 
 class Fetcher(Protocol):
@@ -80,14 +83,19 @@ class ImageStage:
         fetcher: Fetcher,
         cache: Cache,
         metrics: Metrics,
+        *,
         max_pixels: int,
+        timeout_s: float,
     ) -> None:
+        """timeout_s: how long an image waits for its turn to be fetched, before the fetcher's own deadline."""
         self._encoding = encoding
         self._preprocess = preprocess
         self._fetcher = fetcher
         self._cache = cache
         self._metrics = metrics
         self._max_pixels = max_pixels
+        self._timeout_s = timeout_s
+        self._in_hand = asyncio.Semaphore(_FETCHED_IN_HAND)
         self._threads = ThreadPoolExecutor(_DECODE_THREADS, thread_name_prefix="decode")
 
     async def embeddings(self, posts: Sequence[Post]) -> list[PostImage]:
@@ -140,12 +148,9 @@ class ImageStage:
 
     async def _decode(self, source: _Source, data: bytes | None) -> _Decoded | ImageRefused:
         try:
-            if data is None:
-                with self._metrics.stage("fetch"):
-                    data = await self._fetcher.fetch(source.url or "")
-            with self._metrics.stage("decode"):
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, self._decode_bytes, data, source.digest)
+            if data is not None:
+                return await self._decoded(data, source.digest)
+            return await self._fetch_and_decode(source.url or "")
         except ImageRefused as refused:
             return refused
         except ImageTooLarge as error:
@@ -154,6 +159,25 @@ class ImageStage:
             return ImageRefused(ImageStatus.UNDECODABLE, error.reason)
         except Exception as error:  # an image of a stranger must not stop the stream, whatever it found to break
             return ImageRefused(ImageStatus.FAILED, f"unexpected {type(error).__name__}")
+
+    async def _fetch_and_decode(self, url: str) -> _Decoded:
+        """Holds its place until the bytes are gone, so that fetching never runs far ahead of decoding."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._in_hand.acquire()
+        except TimeoutError:
+            raise ImageRefused(ImageStatus.TIMED_OUT, "too many other images were being fetched") from None
+        try:
+            with self._metrics.stage("fetch"):
+                data = await self._fetcher.fetch(url)
+            return await self._decoded(data, None)
+        finally:
+            self._in_hand.release()
+
+    async def _decoded(self, data: bytes, digest: str | None) -> _Decoded:
+        with self._metrics.stage("decode"):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._decode_bytes, data, digest)
 
     def _decode_bytes(self, data: bytes, digest: str | None) -> _Decoded:
         return _Decoded(digest or _digest(data), self._preprocess(decode(data, max_pixels=self._max_pixels)))

@@ -61,6 +61,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._is_fatal = is_fatal
         self._queue: asyncio.Queue[_Waiting[Item, Result]] = asyncio.Queue()
         self._held: _Waiting[Item, Result] | None = None  # taken from the queue, but the next batch's
+        self._unanswered: set[asyncio.Future[Result]] = set()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="microbatch")
         self._loop_task: asyncio.Task[None] | None = None
 
@@ -78,6 +79,9 @@ class MicroBatcher(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         now = monotonic()
         waiting = [_Waiting(item, self._weight(item), now, loop.create_future()) for item in items]
+        for one in waiting:
+            self._unanswered.add(one.answer)
+            one.answer.add_done_callback(self._unanswered.discard)
         for one in sorted(waiting, key=lambda one: one.weight):  # neighbours of like length pad little
             self._queue.put_nowait(one)
         answers: list[Result | Exception] = []
@@ -92,21 +96,19 @@ class MicroBatcher(Generic[Item, Result]):
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
-        while not self._queue.empty():
-            self._queue.get_nowait().answer.cancel()
-        if self._held is not None:
-            self._held.answer.cancel()
         await asyncio.to_thread(self._thread.shutdown)
 
     async def _run(self) -> None:
-        while True:
-            batch = await self._gather()
-            try:
-                await self._answer(batch)
-            except asyncio.CancelledError:
-                for one in batch:
-                    one.answer.cancel()
-                raise
+        try:
+            while True:
+                await self._answer(await self._gather())
+        except Exception as error:  # of the observer, or our own: nobody must wait for a loop that is gone
+            for answer in list(self._unanswered):
+                answer.set_exception(error)
+            raise
+        finally:
+            for answer in list(self._unanswered):
+                answer.cancel()
 
     async def _gather(self) -> list[_Waiting[Item, Result]]:
         first, self._held = self._held or await self._queue.get(), None
@@ -159,7 +161,13 @@ class MicroBatcher(Generic[Item, Result]):
         await self._answer(batch[middle:])
 
     async def _in_thread(self, items: Sequence[Item]) -> Sequence[Result]:
-        results = await asyncio.get_running_loop().run_in_executor(self._thread, self._compute, items)
+        results = await asyncio.get_running_loop().run_in_executor(self._thread, self._call, items)
         if len(results) != len(items):
             raise RuntimeError(f"expected {len(items)} results, got {len(results)}")
         return results
+
+    def _call(self, items: Sequence[Item]) -> Sequence[Result]:
+        try:
+            return self._compute(items)
+        except StopIteration as error:  # which no future can carry
+            raise RuntimeError("the function raised StopIteration") from error

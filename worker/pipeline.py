@@ -50,6 +50,9 @@ class _Deleted:
     message: OutgoingMessage
 
 
+_Answer = tuple[Post, PostImage, Prediction | Exception] | _Deleted | Rejected
+
+
 class Pipeline:
     """Loads and warms the model (`start`), answers windows of records (`process`, several at a time), and closes."""
 
@@ -91,14 +94,15 @@ class Pipeline:
         posts = [post for post in decoded if isinstance(post, Post)]
         try:
             images = await self._images.embeddings(posts) if self._images else [NO_IMAGE] * len(posts)
-            predictions = await self._tagger.submit(self._documents(posts, images))
+            documents = await asyncio.to_thread(self._documents, posts, images)
+            predictions = await self._tagger.submit(documents)
         except Exception as error:
             if self._predictor.is_broken_by(error):
                 raise ModelBroken(f"the model can do no further batch: {error}") from error
             raise
         tagged = zip(posts, images, predictions, strict=True)
         answers = [next(tagged) if isinstance(post, Post) else post for post in decoded]
-        return [self._outcome(record, answer) for record, answer in zip(records, answers, strict=True)]
+        return await asyncio.to_thread(lambda: list(map(self._outcome, records, answers)))
 
     async def close(self) -> None:
         """Ends what `start` began."""
@@ -133,7 +137,8 @@ class Pipeline:
             self._fetcher,
             self._cache,
             self.metrics,
-            self._settings.image_max_pixels,
+            max_pixels=self._settings.image_max_pixels,
+            timeout_s=self._settings.image_timeout_s,
         )
 
     async def _decode(self, records: Sequence[ConsumedRecord]) -> list[Post | _Deleted | Rejected]:
@@ -157,9 +162,13 @@ class Pipeline:
             Document(post.text, image.embedding, tokenize(post.text)) for post, image in zip(posts, images, strict=True)
         ]
 
-    def _outcome(
-        self, record: ConsumedRecord, answer: tuple[Post, PostImage, Prediction | Exception] | _Deleted | Rejected
-    ) -> Outcome:
+    def _outcome(self, record: ConsumedRecord, answer: _Answer) -> Outcome:
+        try:
+            return self._outcome_of(record, answer)
+        except Exception as error:  # of one post's making: it must not cost the others of its window
+            return self._dead(record, DeadReason.PROCESSING_FAILED, f"{type(error).__name__}: {error}")
+
+    def _outcome_of(self, record: ConsumedRecord, answer: _Answer) -> Outcome:
         match answer:
             case _Deleted(message):
                 return Outcome(record, (message,), "deleted")

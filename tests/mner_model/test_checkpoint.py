@@ -105,6 +105,19 @@ def test_a_damaged_file_is_one_clear_sentence(folder: Path, name: str, content: 
         load_checkpoint(folder)
 
 
+@pytest.mark.parametrize(("key", "value"), [("trained_words", -1), ("trained_words", "many"), ("alphabet", 5)])
+def test_a_value_that_makes_no_model_is_one_clear_sentence(folder: Path, key: str, value: object) -> None:
+    edit_config(folder, lambda config: config.update({key: value}))
+    with pytest.raises(CheckpointError, match="does not describe a model"):
+        load_checkpoint(folder)
+
+
+def test_types_that_are_none_are_refused(folder: Path) -> None:
+    edit_config(folder, lambda config: config["model"].update(types=5))
+    with pytest.raises(CheckpointError, match="tags nothing, expected PER"):
+        load_checkpoint(folder)
+
+
 def test_a_key_of_a_newer_version_is_named(folder: Path) -> None:
     edit_config(folder, lambda config: config["model"].update(sparkle=1))
     with pytest.raises(CheckpointError, match="no sparkle: was it written by a newer version"):

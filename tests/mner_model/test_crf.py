@@ -118,6 +118,16 @@ def test_a_spans_marginal_is_the_share_of_paths_that_hold_exactly_it(batch: tupl
             assert marginal == pytest.approx(share, abs=1e-6)
 
 
+def test_a_long_posts_marginals_are_those_of_double_precision() -> None:
+    crf, tokens = make_crf(3), 4_000
+    emissions = torch.randn(1, tokens, len(TAGSET), dtype=torch.float64) * 3
+    mask = torch.ones(1, tokens, dtype=torch.bool)
+    spans = [[Span(start, start + 2, "LOC") for start in range(0, tokens - 2, 400)]]
+    [exact] = crf.span_marginals(emissions, mask, spans)
+    [single] = crf.float().span_marginals(emissions.float(), mask, spans)
+    assert single == pytest.approx(exact, abs=1e-4)
+
+
 def test_padding_changes_nothing() -> None:
     crf = make_crf(1)
     emissions = torch.randn(1, 3, len(TAGSET), dtype=torch.float64)

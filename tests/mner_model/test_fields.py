@@ -180,3 +180,8 @@ def test_a_larger_image_is_refused() -> None:
     for received in (bytes(IMAGE_MAX_BYTES + 1), base64.b64encode(bytes(IMAGE_MAX_BYTES + 1)).decode()):
         with pytest.raises(ValidationError, match="at most 10,485,760 bytes once decoded"):
             IMAGE.validate_python(received)
+
+
+@pytest.mark.parametrize(("timestamp_ms", "year"), [(-1, 1970), (-(10**15), 1970), (2**63 - 1, 9999)])
+def test_a_brokers_timestamp_beyond_the_calendar_is_the_nearest_moment_within(timestamp_ms: int, year: int) -> None:
+    assert from_milliseconds(timestamp_ms).year == year

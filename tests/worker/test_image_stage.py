@@ -87,7 +87,9 @@ async def stage(web: Web, encoder: Encoder, max_pixels: int = 10_000) -> AsyncIt
     batcher.start()
     cache = EmbeddingCache(None, "encoder", 3, metrics)
     encoding = SharedEncoding(batcher.submit, cache.put_many)
-    images = ImageStage(encoding, lambda image: image[:, :8, :8], web, cache, metrics, max_pixels)
+    images = ImageStage(
+        encoding, lambda image: image[:, :8, :8], web, cache, metrics, max_pixels=max_pixels, timeout_s=0.2
+    )
     try:
         yield images
     finally:
@@ -173,6 +175,31 @@ async def test_each_failure_is_its_own_posts_alone() -> None:
     ]
     assert all(result.report.reason for result in results[:4])
     assert results[1].report.reason == "unexpected KeyError"
+
+
+async def test_no_more_bodies_are_in_hand_than_are_fetched_at_a_time_and_who_waits_too_long_is_told() -> None:
+    web = Web({f"https://x.org/{i}": RED for i in range(40)})
+    stuck, in_hand = asyncio.Event(), 0
+    plain = web.fetch
+
+    async def fetch(url: str) -> bytes:
+        nonlocal in_hand
+        in_hand += 1
+        await stuck.wait()
+        return await plain(url)
+
+    web.fetch = fetch  # type: ignore[method-assign]
+    async with stage(web, Encoder()) as images:
+        window = asyncio.create_task(images.embeddings([post(str(i), url=f"https://x.org/{i}") for i in range(40)]))
+        late = asyncio.create_task(images.embeddings([post("late", url="https://x.org/0")]))
+        [told] = await late
+        assert in_hand == 32
+        stuck.set()
+        results = await window
+    assert told.report.status == ImageStatus.TIMED_OUT
+    statuses = [str(result.report.status) for result in results]
+    assert statuses.count("used") == 32
+    assert statuses.count("timed_out") == 8
 
 
 async def test_an_encoder_that_fails_degrades_every_waiting_post_and_the_next_try_is_free() -> None:

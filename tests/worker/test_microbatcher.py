@@ -144,6 +144,32 @@ async def test_a_wrong_number_of_results_is_an_error_of_everyone_in_the_batch() 
     assert isinstance(answer, RuntimeError)
 
 
+async def test_an_observer_that_fails_leaves_nobody_waiting() -> None:
+    calls = Calls()
+
+    def observe(**_: object) -> None:
+        raise RuntimeError("observer")
+
+    calls.observe = observe  # type: ignore[method-assign]
+    async with batching(calls) as batcher:
+        [answer] = await asyncio.wait_for(batcher.submit([1]), timeout=5)
+        assert isinstance(answer, RuntimeError)
+        with pytest.raises(RuntimeError, match="not running"):
+            await batcher.submit([1])
+
+
+async def test_an_error_that_no_future_can_carry_is_an_answer_too() -> None:
+    calls = Calls()
+
+    def compute(items: Sequence[int]) -> list[int]:
+        raise StopIteration
+
+    calls.compute = compute  # type: ignore[method-assign]
+    async with batching(calls) as batcher:
+        [answer] = await asyncio.wait_for(batcher.submit([1]), timeout=5)
+    assert isinstance(answer, RuntimeError)
+
+
 async def test_closing_lets_nobody_wait_for_ever() -> None:
     async with batching(Calls(), max_items=10, max_wait_s=3600) as batcher:
         waiting = asyncio.create_task(batcher.submit([1]))

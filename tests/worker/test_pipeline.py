@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mner_model.checkpoint import CheckpointError
 from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
 from mner_model.text import Tokens, tokenize
+from worker import pipeline as pipeline_module
 from worker.embedded import EmbeddedRedis
 from worker.errors import ModelBroken, SettingsRefused
 from worker.messages import EntityRecord, Mention, Outcome
@@ -167,6 +168,26 @@ async def test_a_post_that_breaks_its_batch_is_dead_lettered_alone() -> None:
     headers = dict(outcomes[5].messages[0].headers)
     assert headers["error.reason"] == b"processing_failed"
     assert headers["error.detail"] == b"ValueError: a bad tensor"
+
+
+async def test_a_timestamp_from_before_time_costs_nobody_anything() -> None:
+    strange = post("a", "Oslo")
+    strange.timestamp = -(10**15)
+    outcomes = await answers(strange, post("b", "Lima"))
+    assert [outcome.kind for outcome in outcomes] == ["tagged", "tagged"]
+
+
+async def test_an_answer_that_cannot_be_made_is_its_own_posts_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = pipeline_module.entity_record
+
+    def stumbles(post_id: str, *args: Any, **more: Any) -> EntityRecord:
+        if post_id == "b":
+            raise OverflowError("nobody foresaw this")
+        return made(post_id, *args, **more)
+
+    monkeypatch.setattr(pipeline_module, "entity_record", stumbles)
+    outcomes = await answers(*(post(name, "Oslo") for name in "abc"))
+    assert [outcome.kind for outcome in outcomes] == ["tagged", "dead", "tagged"]
 
 
 async def test_an_error_that_breaks_the_device_stops_the_worker() -> None:

@@ -19,6 +19,7 @@ class CircuitBreaker:
     """Away after three failures in a row, until a probe is answered.
 
     While it is away nobody waits for it: one task in the background asks now and then, less and less often.
+    Whatever a call or ping raises is a failure: a client may raise anything over a reply that makes no sense.
     Says once in the log that it went and once that it came back.
     """
 
@@ -27,7 +28,6 @@ class CircuitBreaker:
         name: str,
         ping: Callable[[], Awaitable[object]],
         *,
-        failures: tuple[type[Exception], ...],
         timeout_s: float,
         observe: Callable[[bool], None],
     ) -> None:
@@ -35,13 +35,11 @@ class CircuitBreaker:
 
         name       for the log, without secrets
         ping       the cheapest question that shows that it answers
-        failures   what a call or ping that fails raises; a deadline that passes is one too
         timeout_s  deadline of a call
         observe    told after each call whether it answers
         """
         self._name = name
         self._ping = ping
-        self._failures: tuple[type[Exception], ...] = (*failures, TimeoutError)
         self._timeout_s = timeout_s
         self._observe = observe
         self._in_a_row = 0
@@ -62,7 +60,7 @@ class CircuitBreaker:
         try:
             async with asyncio.timeout(self._timeout_s):
                 reply = await request()
-        except self._failures as error:
+        except Exception as error:
             self._observe(False)
             self._in_a_row += 1
             if self._in_a_row >= _FAILURES_UNTIL_AWAY:
@@ -81,7 +79,8 @@ class CircuitBreaker:
 
     def _go_away(self, error: Exception) -> None:
         if self._probe is None:  # several calls may fail at once
-            log.warning("%s is away (%s): going on without it", self._name, str(error) or "no answer in time")
+            why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+            log.warning("%s is away (%s): going on without it", self._name, why)
             self._probe = asyncio.create_task(self._probe_until_back())
 
     async def _probe_until_back(self) -> None:
@@ -98,7 +97,7 @@ class CircuitBreaker:
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
                 await self._ping()
-        except self._failures as error:
+        except Exception as error:
             self._observe(False)
             return error
         self._observe(True)

@@ -1,6 +1,6 @@
 """Image embeddings that were computed before: in this process, and behind it in a Redis that all workers share.
 
-The only home of redis. A Redis that is down or slow makes misses, never errors and never a stall.
+The only home of redis. A Redis that is down, slow or talks nonsense makes misses, never errors and never a stall.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import InvalidResponse
 
 from worker.byte_lru import ByteLru
 from worker.circuit_breaker import CircuitBreaker
@@ -123,7 +123,7 @@ class EmbeddingCache:
         missing = [url for url in asked if url not in digests]
         if self._redis is not None and missing:
             keys = [_url_key(url) for url in missing]
-            replies = await self._redis.pipelined(lambda pipeline: pipeline.mget(keys))
+            replies = await self._redis.pipelined(lambda pipeline: pipeline.mget(keys), values=len(keys))
             if replies is None:
                 self._count("url", hits=len(digests), errors=len(missing))
                 return digests
@@ -161,7 +161,7 @@ class EmbeddingCache:
                 pipeline.pexpire(key, _milliseconds(self._ttl_s))  # where there is no such key, it does nothing
             self._set(pipeline, renew)
 
-        replies = await self._redis.pipelined(ask)
+        replies = await self._redis.pipelined(ask, values=len(keys))
         if replies is None:
             self._count("redis", errors=len(digests))
             return {}
@@ -198,7 +198,6 @@ class _GuardedRedis:
         self._breaker = CircuitBreaker(
             f"Redis at {place}",
             self._client.ping,
-            failures=(RedisError, OSError),
             timeout_s=timeout_s,
             observe=observe,
         )
@@ -206,13 +205,19 @@ class _GuardedRedis:
     async def start(self) -> None:
         await self._breaker.start()
 
-    async def pipelined(self, fill: Callable[[Pipeline], object]) -> list[Any] | None:
-        """The replies to the commands that fill puts in; None if they are not to be had in time."""
+    async def pipelined(self, fill: Callable[[Pipeline], object], *, values: int = 0) -> list[Any] | None:
+        """The replies to the commands that fill puts in; None if they are not to be had in time, or make no sense.
+
+        values: how many the first command asks for; 0 where it asks for none
+        """
 
         async def execute() -> list[Any]:
             async with self._client.pipeline(transaction=False) as pipeline:
                 fill(pipeline)
-                return list(await pipeline.execute())
+                replies = list(await pipeline.execute())
+            if values and not (isinstance(replies[0], list) and len(replies[0]) == values):
+                raise InvalidResponse(f"expected {values} values, got another kind of reply")
+            return replies
 
         return await self._breaker.call(execute)
 

@@ -15,7 +15,7 @@ from yarl import URL
 from mner_model.image_status import ImageStatus
 from worker.address_policy import AddressPolicy, is_plain_host, parse_address
 from worker.errors import ImageRefused
-from worker.name_resolution import AddressRefused, CheckedResolver, KeptOpen, ThreadedResolver
+from worker.name_resolution import AddressRefused, CheckedResolver, KeptOpen, ThreadedResolver, TooManyLookups
 from worker.settings import Settings
 
 MAX_REDIRECTS = 5
@@ -42,7 +42,7 @@ class ImageFetcher:
         self._policy = AddressPolicy(settings.image_allow_hosts, settings.image_allow_ports)
         self._timeout_s = settings.image_timeout_s
         self._max_bytes = settings.image_max_bytes
-        self._resolver = resolver or ThreadedResolver(MAX_CONNECTIONS)
+        self._resolver = resolver or ThreadedResolver()
         self._owns_resolver = resolver is None
         self._sessions: _Sessions | None = None  # made in the loop that fetches
         self._in_flight: dict[str, asyncio.Task[bytes]] = {}
@@ -53,7 +53,8 @@ class ImageFetcher:
         Raises ImageRefused with one of these:
 
         blocked    not_a_url · scheme · credentials · port · address
-        failed     connection · protocol · redirect · too_many_redirects · encoded · empty · closed · http_<status>
+        failed     connection · too_many_lookups · protocol · redirect · too_many_redirects · encoded · empty · closed
+                   · http_<status>
         too_large  too_many_bytes
         timed_out  deadline
         """
@@ -92,6 +93,8 @@ class ImageFetcher:
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefused):
                 raise ImageRefused(ImageStatus.BLOCKED, "address") from None
+            if isinstance(error.os_error, TooManyLookups):
+                raise ImageRefused(ImageStatus.FAILED, "too_many_lookups") from None
             raise ImageRefused(ImageStatus.FAILED, "connection") from error
         except aiohttp.ClientConnectionError as error:
             raise ImageRefused(ImageStatus.FAILED, "connection") from error

@@ -2,11 +2,17 @@
 
 import asyncio
 import socket
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from contextlib import suppress
+from threading import Thread
+from typing import NamedTuple
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from worker.address_policy import AddressPolicy
+
+MAX_LOOKUPS = 256
+MAX_LOOKUPS_PER_DOMAIN = 16
 
 
 class AddressRefused(OSError):
@@ -14,6 +20,13 @@ class AddressRefused(OSError):
 
     def __init__(self) -> None:
         super().__init__("not a public address")  # always the same, so that several are folded into one
+
+
+class TooManyLookups(OSError):
+    """So many look-ups are under way that this one was not begun."""
+
+    def __init__(self) -> None:
+        super().__init__("too many look-ups under way")
 
 
 class KeptOpen(AbstractResolver):
@@ -54,23 +67,96 @@ class CheckedResolver(KeptOpen):
 
 
 class ThreadedResolver(AbstractResolver):
-    """The system's resolver in threads of its own: slow name servers must not hold the loop's default executor."""
+    """The system's resolver, each look-up in a thread of its own that nothing waits for, not even the process' end.
 
-    def __init__(self, max_threads: int) -> None:
-        self._threads = ThreadPoolExecutor(max_threads, thread_name_prefix="resolve")
+    A look-up under a dead name server goes on long after its askers gave up, and can't be stopped. So those of one
+    domain (a name's last two labels) are bounded, lest a stranger's names take all threads. Of one loop.
+    """
+
+    def __init__(self, max_lookups: int = MAX_LOOKUPS, max_per_domain: int = MAX_LOOKUPS_PER_DOMAIN) -> None:
+        self._max_lookups, self._max_per_domain = max_lookups, max_per_domain
+        self._under_way: dict[_Question, asyncio.Future[list[_Address]]] = {}
+        self._per_domain: Counter[str] = Counter()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Addresses for a stream socket; raises OSError as getaddrinfo does."""
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._threads, socket.getaddrinfo, host, port, family, socket.SOCK_STREAM
-        )
+        """Addresses for a stream socket; who asks what is being looked up waits for the same answer.
+
+        Raises OSError as getaddrinfo does, and TooManyLookups at once where a bound is reached.
+        """
+        question = _Question(host, family)
+        answer = self._under_way.get(question) or self._begin(question)
+        await asyncio.wait((answer,))  # one who gives up must not take the answer from the others
         return [
-            ResolveResult(hostname=host, host=str(address[0]), port=port, family=answer, proto=protocol, flags=0)
-            for answer, _, protocol, _, address in found
+            ResolveResult(hostname=host, host=address, port=port, family=found, proto=protocol, flags=0)
+            for address, found, protocol in answer.result()
         ]
 
     async def close(self) -> None:
-        """Gives up on look-ups not yet begun; those under way end in the background."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Ends the waiting for look-ups under way; they themselves end in the background, or with the process."""
+        for answer in self._under_way.values():
+            if not answer.done():
+                answer.set_exception(OSError("closed"))
+
+    def _begin(self, question: "_Question") -> "asyncio.Future[list[_Address]]":
+        if len(self._under_way) >= self._max_lookups or self._per_domain[question.domain] >= self._max_per_domain:
+            raise TooManyLookups
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[_Address]] = loop.create_future()
+        answer.add_done_callback(lambda done: done.exception())  # seen, even when everybody who waited has gone
+
+        def look_up() -> None:
+            found = question.ask()
+            with suppress(RuntimeError):  # the loop has ended, and with it whoever asked
+                loop.call_soon_threadsafe(self._end, question, answer, found)
+
+        try:
+            Thread(target=look_up, name="resolve", daemon=True).start()
+        except RuntimeError:  # the system lets this process have no more threads
+            raise TooManyLookups from None
+        self._under_way[question] = answer
+        self._per_domain[question.domain] += 1
+        return answer
+
+    def _end(
+        self, question: "_Question", answer: "asyncio.Future[list[_Address]]", found: "list[_Address] | Exception"
+    ) -> None:
+        del self._under_way[question]
+        self._per_domain[question.domain] -= 1
+        if not self._per_domain[question.domain]:
+            del self._per_domain[question.domain]
+        if answer.done():  # by close()
+            return
+        if isinstance(found, Exception):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
+
+
+class _Address(NamedTuple):
+    """One of a name's."""
+
+    host: str
+    family: int
+    proto: int
+
+
+class _Question(NamedTuple):
+    """What a look-up is for; the port makes no difference."""
+
+    host: str
+    family: socket.AddressFamily
+
+    @property
+    def domain(self) -> str:
+        """The last two labels: who holds them can make as many names below as he likes."""
+        return ".".join(self.host.lower().rstrip(".").split(".")[-2:])
+
+    def ask(self) -> list[_Address] | Exception:
+        """Blocks for as long as the system likes."""
+        try:
+            found = socket.getaddrinfo(self.host, None, self.family, socket.SOCK_STREAM)
+        except Exception as error:  # besides OSError a UnicodeError, for names that are none
+            return error
+        return [_Address(str(address[0]), family, proto) for family, _, proto, _, address in found]

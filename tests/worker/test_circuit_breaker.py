@@ -38,9 +38,7 @@ def server() -> Server:
 @pytest.fixture
 async def breaker(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CircuitBreaker]:
     monkeypatch.setattr(circuit_breaker, "_FIRST_PROBE_S", 0.01)
-    breaker = CircuitBreaker(
-        "the server", server.ping, failures=(ConnectionError,), timeout_s=0.02, observe=server.seen.append
-    )
+    breaker = CircuitBreaker("the server", server.ping, timeout_s=0.02, observe=server.seen.append)
     yield breaker
     await breaker.close()
 
@@ -109,9 +107,36 @@ async def test_up_at_start_is_said(breaker: CircuitBreaker, caplog: pytest.LogCa
     assert caplog.messages == ["the server answers"]
 
 
-async def test_what_is_no_failure_of_the_server_is_raised(breaker: CircuitBreaker) -> None:
-    async def bug() -> None:
-        raise KeyError("ours")
+@pytest.mark.parametrize("error", [ValueError("no number"), IndexError(), KeyError("x"), RecursionError(), OSError()])
+async def test_whatever_a_client_raises_is_a_failure(
+    error: Exception, breaker: CircuitBreaker, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def trip() -> str:
+        raise error
 
-    with pytest.raises(KeyError):
-        await breaker.call(bug)
+    assert [await breaker.call(trip) for _ in range(3)] == [None] * 3
+    assert server.seen == [False] * 3
+    assert caplog.messages == [f"the server is away ({str(error) or type(error).__name__}): going on without it"]
+
+
+async def test_a_ping_that_raises_anything_is_a_failure_too(
+    breaker: CircuitBreaker, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def trip() -> str:
+        raise ValueError("no number")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "request", trip)
+        await breaker.start()
+        server.pinged.clear()
+        await asyncio.wait_for(server.pinged.wait(), 5)  # a probe
+    await back(breaker, server)
+
+
+async def test_a_call_that_is_cancelled_is_no_failure(breaker: CircuitBreaker, server: Server) -> None:
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await breaker.call(cancelled)
+    assert server.seen == []

@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import logging
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -347,6 +349,44 @@ async def test_an_answer_that_comes_too_late_is_never_taken_for_another(
         for wanted, vector in (await asked | await cache.get_many([digest(39 - number)])).items():
             expected = next(n for n in range(40) if digest(n) == wanted)
             np.testing.assert_array_equal(vector, embedding(expected))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(b":abc\r\n", id="a number that is none"),
+        pytest.param(b"$x\r\n", id="a length that is none"),
+        pytest.param(b"\r\n", id="an empty line"),
+        pytest.param(b"*999999999\r\n" + b"*1\r\n" * 100_000, id="too deep"),
+        pytest.param(b"?\r\n", id="no type at all"),
+        pytest.param(b"+OK\r\n", id="a word"),
+        pytest.param(b":1\r\n", id="a number"),
+        pytest.param(b"$-1\r\n", id="nothing"),
+        pytest.param(b"*0\r\n", id="too few values"),
+        pytest.param(b"*2\r\n$-1\r\n$-1\r\n", id="too many values"),
+        pytest.param(b"*1\r\n:abc\r\n", id="a value that does not parse"),
+    ],
+)
+async def test_a_reply_that_makes_no_sense_is_a_miss(reply: bytes, make: Make) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while sent := await reader.read(65536):
+                for command in re.findall(rb"\*\d+\r\n\$\d+\r\n(\w+)\r\n", sent):
+                    writer.write(reply if command in (b"MGET", b"PING") else b"+OK\r\n")
+                await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as nonsense:
+        metrics = Metrics()
+        url = f"redis://127.0.0.1:{nonsense.sockets[0].getsockname()[1]}/0"
+        cache = make(redis_url=url, metrics=metrics)
+        assert await cache.get_many([digest(1)]) == {}
+        assert (count(metrics, "redis", "error"), up(metrics)) == (1, 0)
+        assert await cache.get_digests([URL]) == {}
+        assert (count(metrics, "url", "error"), up(metrics)) == (1, 0)
+        await cache.start()
+        await cache.put_many({digest(1): embedding(1)})
+        await cache.close()
 
 
 async def test_settings_make_the_cache_that_they_say(server: EmbeddedRedis, redis: Redis) -> None:

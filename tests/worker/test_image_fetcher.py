@@ -2,7 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -13,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from worker import image_fetcher
 from worker.errors import ImageRefused
 from worker.image_fetcher import MAX_REDIRECTS, ImageFetcher
-from worker.name_resolution import KeptOpen
+from worker.name_resolution import MAX_LOOKUPS, MAX_LOOKUPS_PER_DOMAIN, KeptOpen, ThreadedResolver, TooManyLookups
 from worker.settings import Settings
 
 PICTURE = b"\x89PNG and so on" * 100
@@ -513,3 +516,119 @@ async def test_closing_ends_what_is_in_flight(site: Site) -> None:
     await asked.wait()
     await fetcher.close()
     assert await waiting == ("failed", "closed")
+
+
+# The system's resolver
+
+
+class NameServers:
+    """What getaddrinfo asks: names below dead.* are not answered while this lives, all others are 127.0.0.1."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.go_on = threading.Event()
+
+    def getaddrinfo(self, host: str, port: int | None, family: int, kind: int) -> list[Any]:
+        self.asked.append(host)
+        if ".dead" in host:
+            self.go_on.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return [(socket.AF_INET, kind, 6, "", ("127.0.0.1", port or 0))]
+
+
+@pytest.fixture
+def name_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServers]:
+    servers = NameServers()
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.name_resolution.socket.getaddrinfo", servers.getaddrinfo)
+        yield servers
+        servers.go_on.set()
+
+
+async def test_names_that_are_never_answered_hold_up_no_other(site: Site, name_servers: NameServers) -> None:
+    url = await site.serve(picture)
+    fetcher = site.fetcher(image_timeout_s=1.0)
+    dead = [f"http://x{index}.dead{index % 20}.com/" for index in range(100)]
+    refusals = await asyncio.gather(*(refusal(fetcher, url) for url in dead))
+    assert set(refusals) <= {("timed_out", "deadline"), ("failed", "too_many_lookups")}
+    assert await fetcher.fetch(url.replace("127.0.0.1", "good.com")) == PICTURE
+
+
+async def test_a_domain_has_a_few_lookups_at_once_and_the_next_is_refused_at_once(
+    site: Site, name_servers: NameServers
+) -> None:
+    fetcher = site.fetcher(image_timeout_s=0.2)
+    dead = [f"http://x{index}.Dead.com./" for index in range(MAX_LOOKUPS_PER_DOMAIN)]
+    assert {await refusal(fetcher, url) for url in dead} == {("timed_out", "deadline")}
+    assert await refusal(fetcher, "http://another.dead.com/") == ("failed", "too_many_lookups")
+    assert len(name_servers.asked) == MAX_LOOKUPS_PER_DOMAIN
+
+
+async def test_lookups_in_all_are_bounded_and_their_end_makes_room(name_servers: NameServers) -> None:
+    resolver = ThreadedResolver(max_lookups=3)
+    waiting = [asyncio.create_task(resolver.resolve(f"x.dead{index}.com")) for index in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyLookups):
+        await resolver.resolve("good.com")
+    name_servers.go_on.set()
+    assert [type(error) for error in await asyncio.gather(*waiting, return_exceptions=True)] == [socket.gaierror] * 3
+    assert [answer["host"] for answer in await resolver.resolve("good.com", 80)] == ["127.0.0.1"]
+    assert MAX_LOOKUPS == 256
+
+
+async def test_one_name_asked_for_at_once_is_looked_up_once_for_all_ports(name_servers: NameServers) -> None:
+    resolver = ThreadedResolver()
+    answers = await asyncio.gather(*(resolver.resolve("good.com", port) for port in (80, 443, 80)))
+    assert [answer["port"] for (answer,) in answers] == [80, 443, 80]
+    assert name_servers.asked == ["good.com"]
+
+
+async def test_one_that_gives_up_takes_the_answer_from_nobody(name_servers: NameServers) -> None:
+    resolver = ThreadedResolver()
+    first, second = (asyncio.create_task(resolver.resolve("x.dead.com")) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    name_servers.go_on.set()
+    with pytest.raises(socket.gaierror):
+        await second
+    assert first.cancelled()
+    assert name_servers.asked == ["x.dead.com"]
+
+
+async def test_a_name_that_can_be_none_raises_what_the_system_does() -> None:
+    with pytest.raises(UnicodeError):
+        await ThreadedResolver().resolve(f"{'x' * 70}.com")
+
+
+async def test_no_thread_to_be_had_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(TooManyLookups):
+        await ThreadedResolver().resolve("good.com")
+
+
+async def test_closing_ends_the_waiting_for_a_name(name_servers: NameServers) -> None:
+    resolver = ThreadedResolver()
+    waiting = asyncio.create_task(resolver.resolve("x.dead.com"))
+    await asyncio.sleep(0)
+    await resolver.close()
+    with pytest.raises(OSError, match="closed"):
+        await waiting
+
+
+def test_the_process_ends_without_waiting_for_a_lookup() -> None:
+    script = """
+import asyncio, socket, time
+from worker.name_resolution import ThreadedResolver
+socket.getaddrinfo = lambda *_: time.sleep(600)
+async def main():
+    resolver = ThreadedResolver()
+    waiting = asyncio.create_task(resolver.resolve("x"))
+    await asyncio.sleep(0)
+    await resolver.close()
+    waiting.cancel()
+asyncio.run(main())
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True, check=True).stderr == b""

@@ -8,8 +8,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -49,6 +50,10 @@ class Limits:
     bytes: int = 256 * 1024 * 1024
     batches: int = 8
     batch_posts: int = 256
+    batch_bytes: int = 128 * 1024
+    """The post that goes beyond is still taken. 256 posts as long as they may be would take minutes, with no sign of
+    progress before the end, and `/live` would have a working worker restarted.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,10 @@ class _Slice:
     tracker: OffsetTracker
     records: Sequence[ConsumedRecord]
     since: float
+
+
+# Posts of one partition with the same key are about the same thing, and the last one counts.
+_Key = tuple[Partition, bytes]
 
 
 class Delivery:
@@ -83,6 +92,7 @@ class Delivery:
         self._trackers: dict[Partition, OffsetTracker] = {}
         self._waiting: deque[_Slice] = deque()
         self._batches: dict[asyncio.Task[None], float] = {}
+        self._last_with_key: dict[_Key, asyncio.Task[None]] = {}
         self._open_posts = 0
         self._open_bytes = 0
         self._draining = 0
@@ -124,41 +134,57 @@ class Delivery:
 
     def _start_batches(self) -> None:
         while len(self._batches) < self._limits.batches and not self.failed.done() and (batch := self._next_batch()):
-            task = asyncio.create_task(self._deliver(batch))
+            keys = _keys(batch)
+            earlier = {task for key in keys if (task := self._last_with_key.get(key)) is not None}
+            task = asyncio.create_task(self._deliver(batch, earlier))
             self._batches[task] = batch[0].since
-            task.add_done_callback(self._batch_ended)
+            self._last_with_key.update(dict.fromkeys(keys, task))
+            task.add_done_callback(partial(self._batch_ended, keys))
 
     def _next_batch(self) -> list[_Slice]:
         """What waits, up to a batch: small fetches share one, large ones are cut, and what is no longer ours goes."""
         batch: list[_Slice] = []
-        room = self._limits.batch_posts
-        while self._waiting and room > 0:
+        posts, room = self._limits.batch_posts, self._limits.batch_bytes
+        while self._waiting and posts > 0 and room > 0:
             piece = self._waiting.popleft()
             if not self._is_current(piece):
                 self._close(piece.records)
                 continue
-            if len(piece.records) > room:
-                self._waiting.appendleft(replace(piece, records=piece.records[room:]))
-                piece = replace(piece, records=piece.records[:room])
-            room -= len(piece.records)
+            fitting = _fitting(piece.records, posts, room)
+            if len(piece.records) > fitting:
+                self._waiting.appendleft(replace(piece, records=piece.records[fitting:]))
+                piece = replace(piece, records=piece.records[:fitting])
+            posts -= fitting
+            room -= _bytes(piece.records)
             batch.append(piece)
         return batch
 
     def _is_current(self, piece: _Slice) -> bool:
         return self._source.is_current(piece.partition, piece.tracker.epoch)
 
-    async def _deliver(self, batch: list[_Slice]) -> None:
+    async def _deliver(self, batch: list[_Slice], earlier: Collection[asyncio.Task[None]]) -> None:
         records = [record for piece in batch for record in piece.records]
         try:
             outcomes = await self._process(records)
             if len(outcomes) != len(records):
                 raise RuntimeError(f"the pipeline returned {len(outcomes)} outcomes for {len(records)} records")
+            if not await self._is_its_turn(earlier):
+                return
             ours = self._still_ours(batch, outcomes)
             with self._metrics.stage("publish"):
                 answers = await self._publisher.publish([outcome for _, outcome in ours])
             self._mark_done(ours, answers)
         finally:
             self._close(records)
+
+    async def _is_its_turn(self, earlier: Collection[asyncio.Task[None]]) -> bool:
+        """Waits for earlier batches with a key of this one's: an edit or tombstone must not overtake what it follows.
+
+        returns  False when one of them failed, for then the earlier post is still to come
+        """
+        if earlier:
+            await asyncio.wait(earlier)
+        return not any(task.cancelled() or task.exception() for task in earlier)
 
     def _still_ours(self, batch: list[_Slice], outcomes: Iterable[Outcome]) -> list[tuple[OffsetTracker, Outcome]]:
         """Outcomes of posts whose partition left in the meantime are dropped: they are another worker's to publish."""
@@ -182,8 +208,11 @@ class Delivery:
                 self._metrics.dead_letter(DeadReason.PUBLISH_FAILED)
         self._health.batch_made()
 
-    def _batch_ended(self, task: asyncio.Task[None]) -> None:
+    def _batch_ended(self, keys: Iterable[_Key], task: asyncio.Task[None]) -> None:
         del self._batches[task]
+        for key in keys:
+            if self._last_with_key.get(key) is task:
+                del self._last_with_key[key]
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(error)
         self._start_batches()
@@ -271,6 +300,20 @@ class Delivery:
         self._open_posts -= len(records)
         self._open_bytes -= _bytes(records)
         self._health.open_posts(self._open_posts)
+
+
+def _keys(batch: Iterable[_Slice]) -> set[_Key]:
+    """What holds a batch to the order of its posts; those without a key have none."""
+    return {(piece.partition, record.key) for piece in batch for record in piece.records if record.key is not None}
+
+
+def _fitting(records: Sequence[ConsumedRecord], posts: int, room: int) -> int:
+    """How many of the first records make up a batch of so many posts, or of so many bytes with the last one."""
+    for count, record in enumerate(records[:posts], start=1):
+        room -= len(record.value or b"")
+        if room <= 0:
+            return count
+    return min(len(records), posts)
 
 
 def _bytes(records: Iterable[ConsumedRecord]) -> int:

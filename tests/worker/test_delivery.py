@@ -83,12 +83,13 @@ def answer(record):
     return Outcome(record, (OutgoingMessage("entities", record.key, b""),), "tagged")
 
 
-def record(partition, offset, value=b"post"):
-    return ConsumerRecord("posts", partition, offset, 1_000 + offset, 0, b"key", value, None, 3, 4, ())
+def record(partition, offset, value=b"post", key=None):
+    key = b"key-%d" % offset if key is None else key
+    return ConsumerRecord("posts", partition, offset, 1_000 + offset, 0, key, value, None, 3, 4, ())
 
 
-def fetch(start, end, partition=ZERO, epoch=1, value=b"post"):
-    return Fetch(partition, epoch, [record(partition[1], offset, value) for offset in range(start, end)])
+def fetch(start, end, partition=ZERO, epoch=1, value=b"post", key=None):
+    return Fetch(partition, epoch, [record(partition[1], offset, value, key) for offset in range(start, end)])
 
 
 @dataclass
@@ -161,6 +162,34 @@ async def test_a_slow_batch_holds_back_the_commit_of_those_behind_it():
     held.set()
     await lab.delivery.drain(AT_ONCE)
     assert lab.source.committed(ZERO) == 6
+
+
+async def test_what_follows_under_one_key_never_overtakes_what_it_follows():
+    """A tombstone that came out before the record it deletes would leave that record standing."""
+    lab = Lab(Limits(batch_posts=1))
+    held = asyncio.Event()
+
+    async def process(records):
+        if records[0].offset == 0:
+            await held.wait()
+        return [answer(record) for record in records]
+
+    lab.delivery._process = process
+    await lab.delivery.accept(fetch(0, 3, key=b"the same"))
+    await lab.delivery.accept(fetch(3, 4, key=b"another"))
+    await lab.delivery.accept(fetch(0, 1, ONE, key=b"the same"))
+    await until_settled()
+    assert lab.publisher.offsets == [(0, 3)], "the partition's other key waits for nobody, offset 0 of each is held"
+    held.set()
+    await lab.delivery.drain(AT_ONCE)
+    assert [offset for partition, offset in lab.publisher.offsets if partition == 0] == [3, 0, 1, 2]
+
+
+async def test_long_posts_make_short_batches():
+    lab = Lab(Limits(batch_bytes=100))
+    await lab.delivery.accept(fetch(0, 6, value=b"x" * 60))
+    await lab.delivery.drain(AT_ONCE)
+    assert lab.pipeline.batches == [2, 2, 2]
 
 
 async def test_partitions_are_committed_each_for_itself(lab):

@@ -175,6 +175,8 @@ class Client(driver.AIOKafkaConsumerThread):
             for partition, point in points.items()
             if partition in assigned
         }
+        if not offsets:
+            return not points  # aiokafka raises ValueError where there is nothing to commit
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
                 await consumer.commit(offsets)

@@ -285,5 +285,7 @@ async def test_whatever_happens_every_post_is_delivered_in_order_from_what_was_c
                 since_commit = len(delivered)
                 broker.commits[ZERO] = CommitPoint(since_commit, 1_000 + since_commit - 1)
     broker.seek_errors.clear()
+    # a read that was lost at the very end, with no stop of the flow that a seek would follow, shows with the next post
+    broker.logs[ZERO] = Broker.log(0, 41)
     await read_on(100)
-    assert delivered == list(range(40))
+    assert delivered == list(range(41))

@@ -144,8 +144,8 @@ async def test_nothing_is_committed_before_it_is_confirmed(lab):
     assert lab.source.committed(ZERO) == 3
 
 
-async def test_a_slow_batch_holds_back_the_commit_of_those_behind_it():
-    lab = Lab(Limits(batch_posts=2))
+def hold_the_first_batch(lab):
+    """The batch that begins with offset 0 is answered once the event that this returns is set, all others at once."""
     held = asyncio.Event()
 
     async def process(records):
@@ -154,6 +154,12 @@ async def test_a_slow_batch_holds_back_the_commit_of_those_behind_it():
         return [answer(record) for record in records]
 
     lab.delivery._process = process
+    return held
+
+
+async def test_a_slow_batch_holds_back_the_commit_of_those_behind_it():
+    lab = Lab(Limits(batch_posts=2))
+    held = hold_the_first_batch(lab)
     await lab.delivery.accept(fetch(0, 6))
     await until_settled()
     await lab.delivery.commit()
@@ -167,14 +173,7 @@ async def test_a_slow_batch_holds_back_the_commit_of_those_behind_it():
 async def test_what_follows_under_one_key_never_overtakes_what_it_follows():
     """A tombstone that came out before the record it deletes would leave that record standing."""
     lab = Lab(Limits(batch_posts=1))
-    held = asyncio.Event()
-
-    async def process(records):
-        if records[0].offset == 0:
-            await held.wait()
-        return [answer(record) for record in records]
-
-    lab.delivery._process = process
+    held = hold_the_first_batch(lab)
     await lab.delivery.accept(fetch(0, 3, key=b"the same"))
     await lab.delivery.accept(fetch(3, 4, key=b"another"))
     await lab.delivery.accept(fetch(0, 1, ONE, key=b"the same"))

@@ -1,11 +1,12 @@
-"""How this worker talks to its brokers: addresses and credentials, and waiting until one answers."""
+"""How this worker talks to its brokers: addresses and credentials, and waiting until one answers and has the topics."""
 
 import asyncio
 import logging
 import ssl
+from collections.abc import Iterable
 from typing import Any, Protocol
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from worker.settings import Settings
 
@@ -13,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 15.0
+# A topic that is there is found in milliseconds; aiokafka would look for 40 s.
+TOPIC_TIMEOUT_S = 5.0
 
 
 class Client(Protocol):
@@ -20,6 +23,13 @@ class Client(Protocol):
 
     async def start(self) -> None:
         """Connect; raises KafkaError when no broker can be had, and may then be called again."""
+
+
+class TopicClient(Protocol):
+    """A client that is started and can look topics up; aiokafka's producer is one."""
+
+    async def partitions_for(self, topic: str) -> Any:
+        """Returns when the topic is found; raises KafkaError, in the end, where it is not."""
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -50,3 +60,40 @@ async def start_when_a_broker_answers(client: Client, brokers: tuple[str, ...]) 
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
         else:
             return
+
+
+async def wait_for_topics(client: TopicClient, topics: Iterable[str]) -> None:
+    """However long it takes; says so while it waits.
+
+    A worker that read posts before there is a topic for the answers would make dead letters of them.
+    """
+    wanted, wait_s = list(topics), FIRST_WAIT_S
+    while errors := await topic_errors(client, wanted):
+        for topic, error in errors.items():
+            logger.warning("topic %s: %r%s; looking again in %.1f s", topic, error, remedy(topic, error), wait_s)
+        await asyncio.sleep(wait_s)
+        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
+async def topic_errors(client: TopicClient, topics: Iterable[str]) -> dict[str, KafkaError]:
+    """Why topics cannot be used, for those that cannot; all are looked up at once, and not for longer than 5 s."""
+    names = list(topics)
+    errors = await asyncio.gather(*(_topic_error(client, name) for name in names))
+    return {name: error for name, error in zip(names, errors, strict=True) if error is not None}
+
+
+async def _topic_error(client: TopicClient, topic: str) -> KafkaError | None:
+    try:
+        async with asyncio.timeout(TOPIC_TIMEOUT_S):
+            await client.partitions_for(topic)
+    except KafkaError as error:
+        return error
+    except TimeoutError:
+        return UnknownTopicOrPartitionError(topic)
+    return None
+
+
+def remedy(topic: str, error: KafkaError) -> str:
+    """What an operator can do about an error of a topic, to end a sentence with; empty where there is nothing known."""
+    missing = isinstance(error, UnknownTopicOrPartitionError)
+    return f" (no broker knows {topic}; `mner-worker topics` makes what is missing)" if missing else ""

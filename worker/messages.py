@@ -53,9 +53,13 @@ __all__ = [
     "mention_message",
     "record_message",
     "tombstone",
+    "without",
 ]
 
 DETAIL_MAX_CHARACTERS = 1000
+# What a dead letter that is too large goes without, in this order, until its topic takes it.
+OMISSIONS = ("value", "headers", "key")
+_OMITTED_HEADERS = {part: f"{part}.omitted_bytes" for part in OMISSIONS}
 
 Digits = Annotated[str, Field(pattern=r"^[0-9]+$")]
 
@@ -108,6 +112,18 @@ class DeadLetterHeaders(Message):
     source_offset: Digits = Field(alias="source.offset", description="The offset in that partition.")
     failed_at: Timestamp = Field(description="When it was given up.")
     attempts: Digits = Field(description="How many times it was tried.")
+    value_omitted_bytes: Digits | None = Field(
+        None, alias="value.omitted_bytes", description="Size of the original value, left out as too large."
+    )
+    headers_omitted_bytes: Digits | None = Field(
+        None, alias="headers.omitted_bytes", description="Size of the original headers, left out as too large."
+    )
+    key_omitted_bytes: Digits | None = Field(
+        None, alias="key.omitted_bytes", description="Size of the original key, left out as too large."
+    )
+
+
+_LETTER_HEADERS = {field.alias or name for name, field in DeadLetterHeaders.model_fields.items()}
 
 
 def dead_letter(
@@ -124,6 +140,36 @@ def dead_letter(
         "attempts": str(attempts),
     }
     # Those of an earlier failure give way, so that a replayed post that fails again tells of this failure only.
-    kept = [(name, value) for name, value in record.headers if name not in ours]
+    kept = [(name, value) for name, value in record.headers if name not in _LETTER_HEADERS]
     headers = (*kept, *((name, text.encode(errors="replace")) for name, text in ours.items()))
     return OutgoingMessage(topic, record.key, record.value, headers)
+
+
+def without(letter: OutgoingMessage, record: ConsumedRecord) -> OutgoingMessage | None:
+    """The dead letter without one more part of its record: the value, then its headers, then the key.
+
+    record   whose dead letter it is
+    returns  None when nothing is left to go without
+
+    A post that fits its own topic compressed, or just so, would otherwise stop the worker for ever; by its source
+    headers the letter still tells where the original lies, and by a header of its own what is missing, and how large.
+    """
+    sizes = {
+        "value": len(record.value or b""),
+        "headers": sum(len(name.encode()) + len(value or b"") for name, value in record.headers),
+        "key": len(record.key or b""),
+    }
+    said = dict(letter.headers)
+    omitted = [part for part in OMISSIONS if _OMITTED_HEADERS[part] in said]
+    part = next((part for part in OMISSIONS if sizes[part] and part not in omitted), None)
+    if part is None:
+        return None
+    headers = letter.headers
+    if part == "headers":
+        headers = tuple((name, value) for name, value in headers if name in _LETTER_HEADERS)
+    return OutgoingMessage(
+        letter.topic,
+        None if part == "key" else letter.key,
+        b"" if part == "value" else letter.value,
+        (*headers, (_OMITTED_HEADERS[part], str(sizes[part]).encode())),
+    )

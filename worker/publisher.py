@@ -6,17 +6,18 @@ cannot be published the worker must stop, for a post without an answer must not 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.partitioner import DefaultPartitioner
 
-from worker.broker import client_options
+from worker.broker import TopicClient, client_options, remedy, topic_errors
 from worker.errors import DeadReason, Unpublishable
-from worker.messages import POST_MAX_BYTES, ConsumedRecord, Outcome, OutgoingMessage, dead_letter
+from worker.messages import POST_MAX_BYTES, ConsumedRecord, Outcome, OutgoingMessage, dead_letter, without
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -28,25 +29,47 @@ MAX_REQUEST_BYTES = 2 * POST_MAX_BYTES
 BATCH_BYTES = 128 * 1024
 LINGER_MS = 5
 
-OMITTED_HEADER = "value.omitted_bytes"
 
+class Producer(TopicClient, Protocol):
+    """The part of a producer that publishing needs."""
 
-class Producer(Protocol):
-    """The part of aiokafka's producer that publishing needs."""
+    def knows(self, topic: str) -> bool:
+        """Whether `send` can choose a partition of it without asking the broker first."""
 
     async def send(
         self, topic: str, value: bytes | None = None, key: bytes | None = None, *, headers: Any = None
     ) -> Awaitable[Any]:
         """Take a message into the buffer; the result resolves when the broker confirmed or refused it."""
 
+    async def send_alone(self, topic: str, value: bytes | None, key: bytes | None, *, headers: Any) -> Awaitable[Any]:
+        """As `send`, in a produce batch with no other message."""
 
-def new_producer(settings: Settings) -> AIOKafkaProducer:
+
+class KafkaProducer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka has no types
+    """aiokafka's producer, which can send a message by itself too: brokers refuse produce batches as a whole."""
+
+    def knows(self, topic: str) -> bool:
+        """Whether the partitions of the topic are known."""
+        return self.client.cluster.partitions_for_topic(topic) is not None
+
+    async def send_alone(self, topic: str, value: bytes | None, key: bytes | None, *, headers: Any) -> Awaitable[Any]:
+        """As `send`, to the same partition, in a produce batch with no other message."""
+        partitions = sorted(await self.partitions_for(topic))
+        batch = self.create_batch()
+        batch.append(timestamp=None, key=key, value=value, headers=headers)
+        batch.close()
+        partition = DefaultPartitioner()(key, partitions, partitions)
+        confirmation: Awaitable[Any] = await self.send_batch(batch, topic, partition=partition)
+        return confirmation
+
+
+def new_producer(settings: Settings) -> KafkaProducer:
     """The worker's producer, not started.
 
     Not idempotent: in aiokafka a batch that the broker refuses, for its size say, would leave a hole in the sequence
     and every later batch of its partition would be refused too. A retry may publish twice, as any redelivery may.
     """
-    return AIOKafkaProducer(
+    return KafkaProducer(
         **client_options(settings),
         acks="all",
         linger_ms=LINGER_MS,
@@ -106,37 +129,49 @@ class Publisher:
     async def _send_until_settled(self, messages: Sequence[OutgoingMessage]) -> dict[int, _Refusal]:
         """Each message is confirmed or given up in the end; returns those given up, by their index."""
         refusals: dict[int, _Refusal] = {}
-        errors = await _errors(await self._send(messages))
+        alone: set[int] = set()  # too large together with others, which may not be its own fault
+        pending: Sequence[int] = range(len(messages))
         attempt = 1
-        while errors:
-            refused = {
-                index: error
-                for index, error in errors.items()
-                if attempt == self._retry.attempts or not _may_pass(error)
-            }
-            refusals |= {index: _Refusal(messages[index].topic, attempt, error) for index, error in refused.items()}
-            again = [index for index in errors if index not in refused]
-            if not again:
-                break
-            pause_s = self._retry.pause_s(attempt)
-            logger.warning("%d messages not published (%r); again in %.1f s", len(again), errors[again[0]], pause_s)
-            await asyncio.sleep(pause_s)
-            attempt += 1
-            errors = await _errors(await self._send(messages[index] for index in again))
-            errors = {again[position]: error for position, error in errors.items()}
+        while pending:
+            errors = await _errors(await self._send(messages, pending, alone))
+            too_large = {index for index, error in errors.items() if _is_too_large(error)} - alone
+            passing = {index for index, error in errors.items() if _may_pass(error)}
+            if attempt == self._retry.attempts:
+                passing.clear()
+            for index in errors.keys() - too_large - passing:
+                refusals[index] = _Refusal(messages[index].topic, attempt, errors[index])
+            if passing:
+                await self._pause(attempt, [errors[index] for index in sorted(passing)])
+                attempt += 1
+            alone |= too_large
+            pending = _with_what_follows(messages, too_large | passing, refusals)
         return refusals
 
-    async def _send(self, messages: Iterable[OutgoingMessage]) -> list[Awaitable[Any] | KafkaError]:
+    async def _pause(self, attempt: int, errors: Sequence[KafkaError]) -> None:
+        pause_s = self._retry.pause_s(attempt)
+        logger.warning("%d messages not published (%r); again in %.1f s", len(errors), errors[0], pause_s)
+        await asyncio.sleep(pause_s)
+
+    async def _send(
+        self, messages: Sequence[OutgoingMessage], pending: Iterable[int], alone: Collection[int]
+    ) -> dict[int, Awaitable[Any] | KafkaError]:
         """An error at the door is a result like one from the broker: the other messages are to be awaited too."""
-        confirmations: list[Awaitable[Any] | KafkaError] = []
-        for message in messages:
+        # All missing topics at once: `send` would look for each message's topic by itself, 40 s long.
+        unknown = {topic for index in pending if not self._producer.knows(topic := messages[index].topic)}
+        unavailable = await topic_errors(self._producer, unknown)
+        confirmations: dict[int, Awaitable[Any] | KafkaError] = {}
+        for index in pending:
+            message = messages[index]
+            if message.topic in unavailable:
+                confirmations[index] = unavailable[message.topic]
+                continue
+            send = self._producer.send_alone if index in alone else self._producer.send
             # aiokafka refuses to send neither key nor value, but a post of neither must be dead-lettered too
             value = b"" if message.value is None and message.key is None else message.value
             try:
-                headers = list(message.headers)
-                confirmations.append(await self._producer.send(message.topic, value, message.key, headers=headers))
+                confirmations[index] = await send(message.topic, value, message.key, headers=list(message.headers))
             except KafkaError as error:
-                confirmations.append(error)
+                confirmations[index] = error
         return confirmations
 
     # Dead letters
@@ -144,13 +179,13 @@ class Publisher:
     async def _bury(self, outcome: Outcome, refusal: _Refusal) -> Outcome:
         """Publish a dead letter instead of an outcome that was given up, itself perhaps a dead letter."""
         where = f"{outcome.record.topic}[{outcome.record.partition}]@{outcome.record.offset}"
-        detail = f"{refusal.topic}: {refusal.error!r}"
+        detail = f"{refusal.topic}: {refusal.error!r}{remedy(refusal.topic, refusal.error)}"
         if outcome.kind != "dead":
             logger.error("%s: its record could not be published, it becomes a dead letter: %s", where, detail)
             letter = self._letter(outcome.record, detail, refusal.attempts)
-        elif isinstance(refusal.error, MessageSizeTooLargeError) and outcome.messages[0].value:
+        elif _is_too_large(refusal.error) and (smaller := without(outcome.messages[0], outcome.record)):
             logger.error("%s: too large for %s, whose max.message.bytes should be raised", where, self._dead_topic)
-            letter = _without_value(outcome.messages[0])
+            letter = smaller
         else:
             raise Unpublishable(f"{where}: no answer could be published, not even a dead letter to {detail}")
         dead = replace(outcome, messages=(letter,), kind="dead")
@@ -168,19 +203,34 @@ class Publisher:
         )
 
 
-def _without_value(letter: OutgoingMessage) -> OutgoingMessage:
-    """A dead letter that tells only where the original lies, by its source headers.
+def _with_what_follows(
+    messages: Sequence[OutgoingMessage], again: Collection[int], given_up: Collection[int]
+) -> list[int]:
+    """What is sent again, and after it what followed with the same key, confirmed or not: the last one must stay last.
 
-    The last resort: a post that fits its own topic compressed, or just so, would otherwise stop the worker for ever.
+    Indices in, indices out, in order.
     """
-    omitted = str(len(letter.value or b"")).encode()
-    return replace(letter, value=b"", headers=(*letter.headers, (OMITTED_HEADER, omitted)))
+    first: dict[tuple[str, bytes], int] = {}
+    for index in sorted(again):
+        message = messages[index]
+        if message.key is not None:
+            first.setdefault((message.topic, message.key), index)
+    return [
+        index
+        for index, message in enumerate(messages)
+        if index in again
+        or (
+            message.key is not None
+            and index > first.get((message.topic, message.key), len(messages))
+            and index not in given_up
+        )
+    ]
 
 
-async def _errors(confirmations: Sequence[Awaitable[Any] | KafkaError]) -> dict[int, KafkaError]:
+async def _errors(confirmations: Mapping[int, Awaitable[Any] | KafkaError]) -> dict[int, KafkaError]:
     """What was not confirmed, by its index; returns when everything is settled."""
     errors: dict[int, KafkaError] = {}
-    for index, confirmation in enumerate(confirmations):
+    for index, confirmation in confirmations.items():
         if isinstance(confirmation, KafkaError):
             errors[index] = confirmation
             continue
@@ -189,6 +239,10 @@ async def _errors(confirmations: Sequence[Awaitable[Any] | KafkaError]) -> dict[
         except KafkaError as error:
             errors[index] = error
     return errors
+
+
+def _is_too_large(error: KafkaError) -> bool:
+    return isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
 
 
 def _may_pass(error: KafkaError) -> bool:

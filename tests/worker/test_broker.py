@@ -1,10 +1,11 @@
+import asyncio
 import ssl
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from worker import broker
-from worker.broker import client_options, start_when_a_broker_answers
+from worker.broker import client_options, remedy, start_when_a_broker_answers, topic_errors, wait_for_topics
 from worker.settings import Settings
 
 
@@ -58,3 +59,49 @@ async def test_it_waits_for_a_broker_and_says_so_each_time(caplog):
     await start_when_a_broker_answers(client, ("one:9092",))
     assert client.attempts == 3
     assert [message.startswith("no broker at one:9092") for message in caplog.messages] == [True, True]
+
+
+class TopicClient:
+    """Finds the topics it has, looks for ever for one called `lost`, and may not read one called `secret`."""
+
+    def __init__(self, *topics):
+        self.topics = set(topics)
+        self.looks = 0
+
+    async def partitions_for(self, topic):
+        self.looks += 1
+        if topic == "secret":
+            raise TopicAuthorizationFailedError(topic)
+        if topic not in self.topics:
+            await asyncio.Event().wait()
+        return {0}
+
+
+@pytest.fixture
+def _impatient(monkeypatch):
+    monkeypatch.setattr(broker, "TOPIC_TIMEOUT_S", 0.01)
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_topics_that_cannot_be_used_are_told_with_the_reason():
+    errors = await topic_errors(TopicClient("posts"), ["posts", "lost", "secret"])
+    assert {topic: type(error) for topic, error in errors.items()} == {
+        "lost": UnknownTopicOrPartitionError,
+        "secret": TopicAuthorizationFailedError,
+    }
+
+
+@pytest.mark.usefixtures("_at_once", "_impatient")
+async def test_it_waits_for_topics_and_says_what_makes_them(caplog):
+    client = TopicClient("posts")
+    waiting = asyncio.create_task(wait_for_topics(client, ["posts", "entities"]))
+    await asyncio.wait([waiting], timeout=0.1)
+    assert not waiting.done()
+    client.topics.add("entities")
+    await waiting
+    assert caplog.messages[0].startswith("topic entities: ")
+    assert "`mner-worker topics` makes what is missing" in caplog.messages[0]
+
+
+def test_an_error_that_nobody_knows_a_remedy_for_ends_the_sentence_as_it_is():
+    assert remedy("posts", TopicAuthorizationFailedError("posts")) == ""

@@ -8,12 +8,13 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     NotEnoughReplicasError,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
 )
 from aiokafka.structs import ConsumerRecord
 
 from worker.errors import Unpublishable
 from worker.messages import DeadReason, Outcome, OutgoingMessage, dead_letter, from_milliseconds
-from worker.publisher import OMITTED_HEADER, Publisher, Retry
+from worker.publisher import Publisher, Retry
 
 NO_PAUSE = Retry(attempts=4, first_pause_s=0.0, longest_pause_s=0.0)
 DEAD = "posts.dead"
@@ -27,6 +28,22 @@ class ScriptedProducer:
         self.confirmed: list[OutgoingMessage] = []
         self.at_the_door: dict[str, list[Exception | None]] = defaultdict(list)
         self.by_the_broker: dict[str, list[Exception | None]] = defaultdict(list)
+        self.missing: set[str] = set()
+        self.looked_up: list[str] = []
+        self.alone: list[OutgoingMessage] = []
+
+    def knows(self, topic):
+        return topic not in self.missing
+
+    async def partitions_for(self, topic):
+        self.looked_up.append(topic)
+        if topic in self.missing:
+            raise UnknownTopicOrPartitionError
+        return {0}
+
+    async def send_alone(self, topic, value, key, *, headers):
+        self.alone.append(OutgoingMessage(topic, key, value, tuple(headers)))
+        return await self.send(topic, value, key, headers=headers)
 
     async def send(self, topic, value=None, key=None, *, headers=None):
         message = OutgoingMessage(topic, key, value, tuple(headers))
@@ -59,8 +76,16 @@ def publisher(producer):
     return Publisher(producer, DEAD, NO_PAUSE)
 
 
-def record(offset=7, key=b"p7", value=b'{"id": "p7"}'):
-    return ConsumerRecord("posts", 2, offset, 1_000, 0, key, value, None, 2, 12, ())
+def record(offset=7, key=b"p7", value=b'{"id": "p7"}', headers=()):
+    return ConsumerRecord("posts", 2, offset, 1_000, 0, key, value, None, 2, 12, headers)
+
+
+def message(value, key):
+    return OutgoingMessage("entities", None if key is None else key.encode(), value.encode())
+
+
+def outcome(*messages):
+    return Outcome(record(), messages, "tagged")
 
 
 def tagged(offset=7, topics=("entities",)):
@@ -68,8 +93,8 @@ def tagged(offset=7, topics=("entities",)):
     return Outcome(record(offset), messages, "tagged")
 
 
-def dead(value=b"not JSON"):
-    bad = record(value=value)
+def dead(value=b"not JSON", headers=()):
+    bad = record(value=value, headers=headers)
     letter = dead_letter(
         bad, DeadReason.NOT_JSON, "expected JSON", topic=DEAD, attempts=1, failed_at=from_milliseconds(0)
     )
@@ -142,7 +167,7 @@ async def test_a_post_whose_retries_are_used_up_becomes_a_dead_letter(producer, 
 
 
 async def test_a_message_refused_at_the_door_is_as_refused_as_by_the_broker(producer, publisher):
-    producer.at_the_door["entities"] = [MessageSizeTooLargeError()]
+    producer.at_the_door["entities"] = [TopicAuthorizationFailedError()]
     (published,) = await publisher.publish([tagged()])
     assert published.kind == "dead"
 
@@ -160,22 +185,108 @@ async def test_a_dead_letter_that_cannot_be_published_stops_the_worker(producer,
         await publisher.publish([tagged()])
 
 
-async def test_a_dead_letter_too_large_for_its_topic_is_published_without_its_value(producer, publisher):
-    producer.by_the_broker[DEAD] = [MessageSizeTooLargeError(), None]
-    outcome = dead()
-    (published,) = await publisher.publish([outcome])
+# What is too large
+
+
+async def test_messages_too_large_together_are_sent_again_each_alone(producer, publisher):
+    too_large = MessageSizeTooLargeError()
+    producer.by_the_broker["entities"] = [too_large, too_large, None]
+    outcomes = [tagged(1), tagged(2)]
+    assert await publisher.publish(outcomes) == outcomes
+    assert [message.value for message in producer.alone] == [b"1", b"2"]
+    assert len(producer.confirmed) == 2
+
+
+async def test_only_what_is_too_large_alone_becomes_a_dead_letter(producer, publisher):
+    too_large = MessageSizeTooLargeError()
+    producer.by_the_broker["entities"] = [too_large, too_large, too_large, None]
+    published = await publisher.publish([tagged(1), tagged(2)])
+    assert [outcome.kind for outcome in published] == ["dead", "tagged"]
+    assert dict(published[0].messages[0].headers)["attempts"] == b"1"
+
+
+async def test_one_message_too_large_and_another_that_may_pass_are_both_tried_again(producer, publisher):
+    producer.by_the_broker["entities"] = [MessageSizeTooLargeError(), None]
+    producer.by_the_broker["entities.per"] = [KafkaConnectionError(), None]
+    outcomes = [tagged(1), tagged(2, ("entities.per",))]
+    assert await publisher.publish(outcomes) == outcomes
+    assert [message.topic for message in producer.alone] == ["entities"]
+
+
+async def test_a_dead_letter_too_large_for_its_topic_goes_without_value_then_headers_then_key(producer, publisher):
+    too_large = MessageSizeTooLargeError()
+    producer.by_the_broker[DEAD] = [too_large] * 6 + [None]  # each letter together, then alone
+    (published,) = await publisher.publish([dead(headers=(("trace", b"1234"),))])
     (letter,) = producer.confirmed
-    assert (letter.key, letter.value) == (b"p7", b"")
+    assert (letter.key, letter.value) == (None, b"")
     headers = dict(letter.headers)
-    assert headers[OMITTED_HEADER] == b"8"
+    assert {name: size for name, size in headers.items() if name.endswith(".omitted_bytes")} == {
+        "value.omitted_bytes": b"8",
+        "headers.omitted_bytes": b"9",
+        "key.omitted_bytes": b"2",
+    }
+    assert "trace" not in headers
     assert headers["error.reason"] == b"not_json"
     assert headers["source.offset"] == b"7"
     assert published.messages == (letter,)
 
 
-async def test_a_dead_letter_refused_even_without_its_value_stops_the_worker(producer, publisher):
+async def test_a_dead_letter_goes_without_no_more_than_it_must(producer, publisher):
+    producer.by_the_broker[DEAD] = [MessageSizeTooLargeError(), MessageSizeTooLargeError(), None]
+    (published,) = await publisher.publish([dead(headers=(("trace", b"1234"),))])
+    (letter,) = published.messages
+    assert (letter.key, letter.value, dict(letter.headers)["trace"]) == (b"p7", b"", b"1234")
+
+
+async def test_a_dead_letter_refused_even_without_everything_stops_the_worker(producer, publisher):
     producer.by_the_broker[DEAD] = [MessageSizeTooLargeError()]
     with pytest.raises(Unpublishable):
+        await publisher.publish([dead()])
+
+
+# What comes after it under the same key
+
+
+async def test_what_followed_with_the_same_key_is_sent_again_behind_a_retry(producer, publisher):
+    producer.by_the_broker["entities"] = [None, KafkaConnectionError(), None]
+    first, edited, deleted, other = (
+        message(value, key) for value, key in (("0", "x"), ("1", "k"), ("2", "k"), ("3", "y"))
+    )
+    await publisher.publish([outcome(first, edited), outcome(deleted, other)])
+    assert producer.confirmed == [first, deleted, other, edited, deleted]
+
+
+async def test_messages_without_a_key_have_no_order_to_keep(producer, publisher):
+    producer.by_the_broker["entities"] = [KafkaConnectionError(), None]
+    first, second = message("1", None), message("2", None)
+    await publisher.publish([outcome(first, second)])
+    assert producer.confirmed == [second, first]
+
+
+async def test_what_was_given_up_does_not_come_back_behind_a_retry(producer, publisher):
+    producer.by_the_broker["entities"] = [KafkaConnectionError(), TopicAuthorizationFailedError(), None]
+    first, refused = message("1", "k"), message("2", "k")
+    published = await publisher.publish([outcome(first), outcome(refused)])
+    assert [one.kind for one in published] == ["tagged", "dead"]
+    assert [sent.value for sent in producer.sent if sent.topic == "entities"] == [b"1", b"2", b"1"]
+
+
+# Topics that are missing
+
+
+async def test_a_missing_topic_is_looked_up_once_an_attempt_and_its_messages_fail_together(producer, publisher, caplog):
+    producer.missing = {"entities.per"}
+    outcomes = [tagged(offset, ("entities", "entities.per")) for offset in range(5)]
+    published = await publisher.publish(outcomes)
+    assert {outcome.kind for outcome in published} == {"dead"}
+    assert producer.looked_up == ["entities.per"] * NO_PAUSE.attempts
+    assert {sent.topic for sent in producer.sent} == {"entities", DEAD}
+    assert "`mner-worker topics` makes what is missing" in caplog.text
+
+
+async def test_a_missing_topic_of_dead_letters_stops_the_worker_with_the_remedy(producer, publisher):
+    producer.missing = {DEAD}
+    with pytest.raises(Unpublishable, match=r"posts\.dead.*`mner-worker topics` makes what is missing"):
         await publisher.publish([dead()])
 
 

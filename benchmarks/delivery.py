@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,15 +56,18 @@ def ours(bootstrap: str, posts: str, out: str, *, codec: bool = False) -> int:
     from worker import app
     from worker.messages import Outcome, OutgoingMessage
     from worker.settings import Settings
+    from worker.topics import make_worker_topics
 
     class Forward(StubPipeline):
         """Forwards the value as it is, like the others."""
 
-        async def process(self, records: Sequence[Any]) -> list[Outcome]:
-            return [Outcome(post, (OutgoingMessage(out, post.key, post.value),), "tagged") for post in records]
+        async def answers(self, records: Sequence[Any]) -> AsyncGenerator[list[Outcome], None]:
+            yield [Outcome(post, (OutgoingMessage(out, post.key, post.value),), "tagged") for post in records]
 
     environ = worker_environ(bootstrap, MNER_GROUP=out, MNER_POSTS_TOPIC=posts, MNER_ENTITIES_TOPIC=out)
-    return app.run(Settings.load(environ), pipeline_factory=StubPipeline if codec else Forward)
+    settings = Settings.load(environ)
+    asyncio.run(make_worker_topics(settings, partitions=PARTITIONS, replication_factor=1))
+    return app.run(settings, pipeline_factory=StubPipeline if codec else Forward)
 
 
 async def raw(bootstrap: str, posts: str, out: str, **producer_options: Any) -> None:

@@ -9,14 +9,14 @@ import gc
 import logging
 import signal
 import tempfile
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, Protocol, cast
 
 from faust import Stream
 from faust.types import TP
 
 from worker import logs
-from worker.broker import start_when_a_broker_answers
+from worker.broker import start_when_a_broker_answers, wait_for_topics
 from worker.delivery import Delivery, Limits
 from worker.errors import ExitStatus, Fatal, SettingsRefused
 from worker.hard_exit import HardExit
@@ -26,6 +26,7 @@ from worker.metrics import Metrics
 from worker.positions import Fetch
 from worker.publisher import Publisher, new_producer
 from worker.settings import Settings
+from worker.topics import worker_topics
 from worker.transport import Consumer, WorkerApp, new_app
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,8 @@ class PostPipeline(Protocol):
     async def start(self) -> None:
         """Load the model and run it once."""
 
-    async def process(self, records: Sequence[ConsumedRecord]) -> list[Outcome]:
-        """The answer to each record, in order."""
+    def answers(self, records: Sequence[ConsumedRecord]) -> AsyncGenerator[list[Outcome], None]:
+        """The answer to each record, in parts as they are ready; records with one key in one part, in their order."""
 
     async def close(self) -> None:
         """End what `start` began."""
@@ -116,11 +117,14 @@ class Worker:
             stack.push_async_callback(self.hard_exit.in_time, producer.stop, LEAVE_TIMEOUT_S)
             if not await self._unless(stop, start_when_a_broker_answers(producer, settings.brokers)):
                 return ExitStatus.DONE
+            outgoing = [topic.name for topic in worker_topics(settings) if topic.name != settings.posts_topic]
+            if not await self._unless(stop, wait_for_topics(producer, outgoing)):
+                return ExitStatus.DONE
 
             app = new_app(settings, stack.enter_context(tempfile.TemporaryDirectory(prefix="mner-worker-")))
             delivery = Delivery(
                 app.consumer,
-                pipeline.process,
+                pipeline.answers,
                 Publisher(producer, settings.dead_topic),
                 metrics=self.metrics,
                 health=self.health,

@@ -8,9 +8,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -41,6 +41,13 @@ class Source(Protocol):
         """Commit in bounded time; False when it has to be tried again."""
 
 
+class Answering(Protocol):
+    """What answers posts."""
+
+    def __call__(self, records: Sequence[ConsumedRecord], /) -> AsyncGenerator[list[Outcome], None]:
+        """The answer to each record, in parts as they are ready; records with one key in one part, in their order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what is open: taken in and not yet confirmed."""
@@ -49,6 +56,7 @@ class Limits:
     """The fetch that goes beyond is still taken whole."""
     bytes: int = 256 * 1024 * 1024
     batches: int = 8
+    """Those that have not published anything yet; one that only waits for a late image holds nobody else up."""
     batch_posts: int = 256
     batch_bytes: int = 128 * 1024
     """The post that goes beyond is still taken. 256 posts as long as they may be would take minutes, with no sign of
@@ -70,13 +78,33 @@ class _Slice:
 _Key = tuple[Partition, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A batch's place among those with posts of one key: whether they were answered, its own and those before."""
+
+    earlier: asyncio.Future[bool] | None
+    own: asyncio.Future[bool]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Posts that are given to the pipeline together, and what of them is not answered yet."""
+
+    records: Sequence[ConsumedRecord]
+    remaining: dict[tuple[Partition, int], ConsumedRecord]
+    trackers: Mapping[Partition, OffsetTracker]
+    turns: Mapping[_Key, _Turn]
+    since: float
+    has_slot: bool = True
+
+
 class Delivery:
     """Carries posts from the source through the pipeline to the broker, some batches at a time."""
 
     def __init__(
         self,
         source: Source,
-        process: Callable[[Sequence[ConsumedRecord]], Awaitable[list[Outcome]]],
+        answering: Answering,
         publisher: Publisher,
         *,
         metrics: Metrics,
@@ -84,15 +112,16 @@ class Delivery:
         limits: Limits | None = None,
     ) -> None:
         self._source = source
-        self._process = process
+        self._answers = answering
         self._publisher = publisher
         self._metrics = metrics
         self._health = health
         self._limits = limits or Limits()
         self._trackers: dict[Partition, OffsetTracker] = {}
         self._waiting: deque[_Slice] = deque()
-        self._batches: dict[asyncio.Task[None], float] = {}
-        self._last_with_key: dict[_Key, asyncio.Task[None]] = {}
+        self._batches: dict[asyncio.Task[None], _Batch] = {}
+        self._slots_taken = 0
+        self._last_with_key: dict[_Key, asyncio.Future[bool]] = {}
         self._open_posts = 0
         self._open_bytes = 0
         self._draining = 0
@@ -133,13 +162,12 @@ class Delivery:
     # Batches
 
     def _start_batches(self) -> None:
-        while len(self._batches) < self._limits.batches and not self.failed.done() and (batch := self._next_batch()):
-            keys = _keys(batch)
-            earlier = {task for key in keys if (task := self._last_with_key.get(key)) is not None}
-            task = asyncio.create_task(self._deliver(batch, earlier))
-            self._batches[task] = batch[0].since
-            self._last_with_key.update(dict.fromkeys(keys, task))
-            task.add_done_callback(partial(self._batch_ended, keys))
+        while self._slots_taken < self._limits.batches and not self.failed.done() and (pieces := self._next_batch()):
+            batch = self._batch(pieces)
+            self._slots_taken += 1
+            task = asyncio.create_task(self._deliver(batch))
+            self._batches[task] = batch
+            task.add_done_callback(self._batch_ended)
 
     def _next_batch(self) -> list[_Slice]:
         """What waits, up to a batch: small fetches share one, large ones are cut, and what is no longer ours goes."""
@@ -147,7 +175,7 @@ class Delivery:
         posts, room = self._limits.batch_posts, self._limits.batch_bytes
         while self._waiting and posts > 0 and room > 0:
             piece = self._waiting.popleft()
-            if not self._is_current(piece):
+            if not self._is_current(piece.partition, piece.tracker):
                 self._close(piece.records)
                 continue
             fitting = _fitting(piece.records, posts, room)
@@ -159,64 +187,91 @@ class Delivery:
             batch.append(piece)
         return batch
 
-    def _is_current(self, piece: _Slice) -> bool:
-        return self._source.is_current(piece.partition, piece.tracker.epoch)
+    def _batch(self, pieces: Sequence[_Slice]) -> _Batch:
+        records = [record for piece in pieces for record in piece.records]
+        remaining = {(_partition(record), record.offset): record for record in records}
+        trackers = {piece.partition: piece.tracker for piece in pieces}
+        turns = {}
+        for key in _keys(records):
+            turns[key] = _Turn(self._last_with_key.get(key), asyncio.get_running_loop().create_future())
+            self._last_with_key[key] = turns[key].own
+        return _Batch(records, remaining, trackers, turns, pieces[0].since)
 
-    async def _deliver(self, batch: list[_Slice], earlier: Collection[asyncio.Task[None]]) -> None:
-        records = [record for piece in batch for record in piece.records]
-        try:
-            outcomes = await self._process(records)
-            if len(outcomes) != len(records):
-                raise RuntimeError(f"the pipeline returned {len(outcomes)} outcomes for {len(records)} records")
-            if not await self._is_its_turn(earlier):
-                return
-            ours = self._still_ours(batch, outcomes)
-            with self._metrics.stage("publish"):
-                answers = await self._publisher.publish([outcome for _, outcome in ours])
-            self._mark_done(ours, answers)
-        finally:
-            self._close(records)
+    def _is_current(self, partition: Partition, tracker: OffsetTracker) -> bool:
+        return self._source.is_current(partition, tracker.epoch)
 
-    async def _is_its_turn(self, earlier: Collection[asyncio.Task[None]]) -> bool:
-        """Waits for earlier batches with a key of this one's: an edit or tombstone must not overtake what it follows.
+    async def _deliver(self, batch: _Batch) -> None:
+        async with aclosing(self._answers(batch.records)) as parts:
+            while batch.remaining:
+                with self._health.tagging.on(len(batch.remaining)):
+                    outcomes = await anext(parts, None)
+                if outcomes is None:
+                    left, all_ = len(batch.remaining), len(batch.records)
+                    raise RuntimeError(f"the pipeline left {left} of {all_} records without an answer")
+                if not await self._is_its_turn(batch, outcomes):
+                    return
+                await self._publish(batch, outcomes)
+                self._leave_slot(batch)
+
+    async def _is_its_turn(self, batch: _Batch, outcomes: Sequence[Outcome]) -> bool:
+        """Waits for earlier posts with a key of these: an edit or tombstone must not overtake what it follows.
 
         returns  False when one of them failed, for then the earlier post is still to come
         """
+        turns = [batch.turns[key] for key in _keys(outcome.record for outcome in outcomes)]
+        earlier = [turn.earlier for turn in turns if turn.earlier is not None]
         if earlier:
             await asyncio.wait(earlier)
-        return not any(task.cancelled() or task.exception() for task in earlier)
+        return all(answered.result() for answered in earlier)
 
-    def _still_ours(self, batch: list[_Slice], outcomes: Iterable[Outcome]) -> list[tuple[OffsetTracker, Outcome]]:
+    async def _publish(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
         """Outcomes of posts whose partition left in the meantime are dropped: they are another worker's to publish."""
-        remaining = iter(outcomes)
-        ours = []
-        for piece in batch:
-            its_outcomes = islice(remaining, len(piece.records))
-            if self._is_current(piece):
-                ours += [(piece.tracker, outcome) for outcome in its_outcomes]
-            else:
-                deque(its_outcomes, maxlen=0)
-        return ours
+        trackers = {
+            partition: tracker for partition, tracker in batch.trackers.items() if self._is_current(partition, tracker)
+        }
+        ours = [outcome for outcome in outcomes if _partition(outcome.record) in trackers]
+        with self._metrics.stage("publish"), self._health.publishing.on(len(ours)):
+            answers = await self._publisher.publish(ours)
+        self._mark_done(trackers, ours, answers)
+        records = [outcome.record for outcome in outcomes]
+        for record in records:
+            del batch.remaining[_partition(record), record.offset]
+        for key in _keys(records):
+            batch.turns[key].own.set_result(True)
+        self._close(records)
 
-    def _mark_done(self, ours: Iterable[tuple[OffsetTracker, Outcome]], answers: Iterable[Outcome]) -> None:
+    def _mark_done(
+        self, trackers: Mapping[Partition, OffsetTracker], ours: Iterable[Outcome], answers: Iterable[Outcome]
+    ) -> None:
         now_s = time.time()
-        for (tracker, outcome), answer in zip(ours, answers, strict=True):
+        for outcome, answer in zip(ours, answers, strict=True):
             record = outcome.record
-            tracker.done(record.offset, record.timestamp)
+            trackers[_partition(record)].done(record.offset, record.timestamp)
             self._metrics.post_answered(answer.kind, now_s - record.timestamp / 1000)
             if answer is not outcome:
                 self._metrics.dead_letter(DeadReason.PUBLISH_FAILED)
-        self._health.batch_made()
 
-    def _batch_ended(self, keys: Iterable[_Key], task: asyncio.Task[None]) -> None:
-        del self._batches[task]
-        for key in keys:
-            if self._last_with_key.get(key) is task:
-                del self._last_with_key[key]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.fail(error)
-        self._start_batches()
+    def _leave_slot(self, batch: _Batch) -> None:
+        """What this batch still waits for, a late image, needs neither the model nor the broker now."""
+        if batch.has_slot:
+            batch.has_slot = False
+            self._slots_taken -= 1
+            self._start_batches()
         self._changed.set()
+
+    def _batch_ended(self, task: asyncio.Task[None]) -> None:
+        batch = self._batches.pop(task)
+        if task.cancelled():
+            self.fail(RuntimeError("a batch was cancelled"))
+        elif (error := task.exception()) is not None:
+            self.fail(error)
+        for key, turn in batch.turns.items():
+            if not turn.own.done():
+                turn.own.set_result(False)
+            if self._last_with_key[key] is turn.own:
+                del self._last_with_key[key]
+        self._close(batch.remaining.values())
+        self._leave_slot(batch)
 
     def fail(self, error: BaseException) -> None:
         """Nothing is started any more; `failed` tells why, and the first reason counts."""
@@ -288,23 +343,26 @@ class Delivery:
 
     def oldest_open_s(self) -> float:
         """Seconds since the oldest open post was taken in, 0 when none is open."""
-        since = [*self._batches.values(), *(piece.since for piece in islice(self._waiting, 1))]
+        since = [batch.since for batch in self._batches.values() if batch.remaining]
+        since += [piece.since for piece in islice(self._waiting, 1)]
         return time.monotonic() - min(since) if since else 0.0
 
     def _open(self, records: Sequence[ConsumedRecord]) -> None:
         self._open_posts += len(records)
         self._open_bytes += _bytes(records)
-        self._health.open_posts(self._open_posts)
 
-    def _close(self, records: Sequence[ConsumedRecord]) -> None:
+    def _close(self, records: Collection[ConsumedRecord]) -> None:
         self._open_posts -= len(records)
         self._open_bytes -= _bytes(records)
-        self._health.open_posts(self._open_posts)
 
 
-def _keys(batch: Iterable[_Slice]) -> set[_Key]:
-    """What holds a batch to the order of its posts; those without a key have none."""
-    return {(piece.partition, record.key) for piece in batch for record in piece.records if record.key is not None}
+def _partition(record: ConsumedRecord) -> Partition:
+    return record.topic, record.partition
+
+
+def _keys(records: Iterable[ConsumedRecord]) -> set[_Key]:
+    """What holds posts to their order; those without a key have none."""
+    return {(_partition(record), record.key) for record in records if record.key is not None}
 
 
 def _fitting(records: Sequence[ConsumedRecord], posts: int, room: int) -> int:

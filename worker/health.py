@@ -9,7 +9,7 @@ import contextlib
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from aiohttp import web
@@ -24,6 +24,33 @@ logger = logging.getLogger(__name__)
 BEAT_S = 1.0
 LOOP_STALLED_AFTER_S = 15.0
 BATCH_STALLED_AFTER_S = 60.0
+# A restart brings no broker back, and publishing gives up by itself; this is for a client that hangs for good.
+PUBLISHING_STALLED_AFTER_S = 900.0
+
+
+class Work:
+    """Posts that wait for one thing to be done with them, and how long nothing of it was done."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.posts = 0
+        self._last_progress = clock()
+
+    @contextlib.contextmanager
+    def on(self, posts: int) -> Iterator[None]:
+        """It is being done with these posts."""
+        if self.posts == 0:
+            self._last_progress = self._clock()
+        self.posts += posts
+        try:
+            yield
+        finally:
+            self.posts -= posts
+            self._last_progress = self._clock()
+
+    def idle_s(self) -> float:
+        """Seconds without progress while posts wait, 0 while none do."""
+        return self._clock() - self._last_progress if self.posts else 0.0
 
 
 class HealthState:
@@ -32,39 +59,32 @@ class HealthState:
     assigned    the group has given this worker its share of the partitions (which may be none, with many workers)
     model_warm  the model is loaded and has run once
     draining    the worker finishes what it holds and takes nothing new
+    tagging     posts in the pipeline
+    publishing  posts whose answers wait for the broker's confirmation
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.assigned = False
         self.model_warm = False
         self.draining = False
+        self.tagging = Work(clock)
+        self.publishing = Work(clock)
         self._clock = clock
         self._last_beat = clock()
-        self._open_posts = 0
-        self._last_progress = clock()
 
     def beat(self) -> None:
         """The event loop turned."""
         self._last_beat = self._clock()
 
-    def open_posts(self, count: int) -> None:
-        """This many posts are taken and not yet answered."""
-        if self._open_posts == 0 and count > 0:
-            self._last_progress = self._clock()
-        self._open_posts = count
-
-    def batch_made(self) -> None:
-        """A batch of posts was answered."""
-        self._last_progress = self._clock()
-
     def why_not_live(self) -> list[str]:
         """What a restart would mend; empty when live."""
-        now = self._clock()
         reasons = []
-        if (silent_s := now - self._last_beat) > LOOP_STALLED_AFTER_S:
+        if (silent_s := self._clock() - self._last_beat) > LOOP_STALLED_AFTER_S:
             reasons.append(f"the event loop has not turned for {silent_s:.0f} s")
-        if self._open_posts and (idle_s := now - self._last_progress) > BATCH_STALLED_AFTER_S:
-            reasons.append(f"{self._open_posts} posts are open and no batch was made for {idle_s:.0f} s")
+        if (idle_s := self.tagging.idle_s()) > BATCH_STALLED_AFTER_S:
+            reasons.append(f"{self.tagging.posts} posts are in the pipeline and no batch was made for {idle_s:.0f} s")
+        if (idle_s := self.publishing.idle_s()) > PUBLISHING_STALLED_AFTER_S:
+            reasons.append(f"{self.publishing.posts} answers are on their way and none arrived for {idle_s:.0f} s")
         return reasons
 
     def why_not_ready(self) -> list[str]:

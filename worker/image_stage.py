@@ -6,7 +6,7 @@ The bytes of an image live only from its arrival to its decoding; what is kept a
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +22,8 @@ _DECODE_THREADS = 2
 _FETCHED_IN_HAND = (
     32  # bodies of up to 10 MiB between their first byte and their decoding; as many as the fetcher fetches
 )
+# An image that is there waits this long for others to share the encoder's call, and what follows, with it.
+_SHARED_WAIT_S = 0.02
 
 
 class Fetcher(Protocol):
@@ -98,17 +100,33 @@ class ImageStage:
         self._in_hand = asyncio.Semaphore(_FETCHED_IN_HAND)
         self._threads = ThreadPoolExecutor(_DECODE_THREADS, thread_name_prefix="decode")
 
-    async def embeddings(self, posts: Sequence[Post]) -> list[PostImage]:
-        """One result a post, in order. Raises nothing but Fatal: an image that fails says so in its report."""
-        sources = await asyncio.gather(*(self._source(post) for post in posts))
-        inline = {
-            source: post.image_data for source, post in zip(sources, posts, strict=True) if source and post.image_data
-        }
-        distinct = [source for source in dict.fromkeys(sources) if source is not None]
+    async def as_ready(self, posts: Mapping[int, Post]) -> AsyncGenerator[dict[int, PostImage], None]:
+        """What each post's image comes to, under the post's own number, in parts as they are known.
+
+        The first part comes at once, empty perhaps: posts without an image or with one that is known. An address that
+        answers late delays only the posts that name it. Raises nothing but Fatal: an image that fails says so in its
+        report.
+        """
+        sources = dict(zip(posts, await asyncio.gather(*map(self._source, posts.values())), strict=True))
+        inline = {source: image for number, source in sources.items() if source and (image := posts[number].image_data)}
+        distinct = [source for source in dict.fromkeys(sources.values()) if source is not None]
         found = await self._cached(distinct)
-        decoded = await self._decode_all([source for source in distinct if source not in found], inline)
-        found.update(await self._encode(decoded))
-        return self._in_order(sources, found)
+        loading = {
+            asyncio.create_task(self._decode(source, inline.get(source))): source
+            for source in distinct
+            if source not in found
+        }
+        try:
+            yield {number: NO_IMAGE for number, source in sources.items() if source is None} | _by_post(sources, found)
+            while loading:
+                await asyncio.wait(loading, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(_SHARED_WAIT_S)
+                decoded = {loading.pop(task): task.result() for task in list(loading) if task.done()}
+                await self._remember_digests(decoded)
+                yield _by_post(sources, await self._encode(decoded))
+        finally:
+            for task in loading:
+                task.cancel()
 
     def close(self) -> None:
         """Lets the decoding threads go."""
@@ -134,17 +152,6 @@ class ImageStage:
             for source, digest in digests.items()
             if digest in embeddings
         }
-
-    async def _decode_all(
-        self, sources: Sequence[_Source], inline: Mapping[_Source, bytes]
-    ) -> dict[_Source, _Decoded | ImageRefused]:
-        images = await asyncio.gather(*(self._decode(source, inline.get(source)) for source in sources))
-        decoded = dict(zip(sources, images, strict=True))
-        led_to = {source.url: image.digest for source, image in decoded.items() if isinstance(image, _Decoded)}
-        fetched = {url: digest for url, digest in led_to.items() if url is not None}
-        if fetched:
-            await self._cache.put_digests(fetched)
-        return decoded
 
     async def _decode(self, source: _Source, data: bytes | None) -> _Decoded | ImageRefused:
         try:
@@ -182,6 +189,12 @@ class ImageStage:
     def _decode_bytes(self, data: bytes, digest: str | None) -> _Decoded:
         return _Decoded(digest or _digest(data), self._preprocess(decode(data, max_pixels=self._max_pixels)))
 
+    async def _remember_digests(self, decoded: Mapping[_Source, _Decoded | ImageRefused]) -> None:
+        led_to = {source.url: image.digest for source, image in decoded.items() if isinstance(image, _Decoded)}
+        fetched = {url: digest for url, digest in led_to.items() if url is not None}
+        if fetched:
+            await self._cache.put_digests(fetched)
+
     async def _encode(self, decoded: Mapping[_Source, _Decoded | ImageRefused]) -> dict[_Source, PostImage]:
         images = {image.digest: image.pixels for image in decoded.values() if isinstance(image, _Decoded)}
         # what a URL led to may be known after all, inline or from another URL
@@ -200,19 +213,21 @@ class ImageStage:
                 results[source] = _used(image.digest, vector, cached=image.digest not in fresh)
         return results
 
-    @staticmethod
-    def _in_order(sources: Sequence[_Source | None], found: Mapping[_Source, PostImage]) -> list[PostImage]:
-        """One result a post; the second post with an image that was new found it at hand."""
-        images, new = [], set[str]()
-        for source in sources:
-            image = NO_IMAGE if source is None else found[source]
-            digest = image.report.digest
-            if digest is not None and image.report.cached is False:
-                if digest in new:
-                    image = _used(digest, image.embedding, cached=True)
-                new.add(digest)
-            images.append(image)
-        return images
+
+def _by_post(sources: Mapping[int, _Source | None], found: Mapping[_Source, PostImage]) -> dict[int, PostImage]:
+    """One result a post whose source is found; the second post with an image that was new found it at hand."""
+    images, new = {}, set[str]()
+    for number, source in sources.items():
+        if source is None or source not in found:
+            continue
+        image = found[source]
+        digest = image.report.digest
+        if digest is not None and image.report.cached is False:
+            if digest in new:
+                image = _used(digest, image.embedding, cached=True)
+            new.add(digest)
+        images[number] = image
+    return images
 
 
 def _digest(data: bytes) -> str:

@@ -1,12 +1,13 @@
 """One post's story, top to bottom: consumed records in, what to publish about each out.
 
-Plain asyncio: knows neither Faust nor Kafka. `Pipeline.process` never raises for a bad post; it raises Fatal when the
+Plain asyncio: knows neither Faust nor Kafka. `Pipeline.answers` never raises for a bad post; it raises Fatal when the
 model can do no more.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -50,11 +51,12 @@ class _Deleted:
     message: OutgoingMessage
 
 
+_Decoded = Post | _Deleted | Rejected
 _Answer = tuple[Post, PostImage, Prediction | Exception] | _Deleted | Rejected
 
 
 class Pipeline:
-    """Loads and warms the model (`start`), answers windows of records (`process`, several at a time), and closes."""
+    """Loads and warms the model (`start`), answers windows of records (`answers`, several at a time), and closes."""
 
     def __init__(
         self, settings: Settings, metrics: Metrics, load_predictor: Callable[[], Predictor] | None = None
@@ -90,19 +92,55 @@ class Pipeline:
 
     async def process(self, records: Sequence[ConsumedRecord]) -> list[Outcome]:
         """The answer to each record, in order."""
+        answers: dict[int, Outcome] = {}
+        async with aclosing(self._parts(records)) as parts:
+            async for part in parts:
+                answers |= part
+        return [answers[number] for number in range(len(records))]
+
+    async def answers(self, records: Sequence[ConsumedRecord]) -> AsyncGenerator[list[Outcome], None]:
+        """The answer to each record, in parts as they are ready; records with one key in one part, in their order."""
+        async with aclosing(self._parts(records)) as parts:
+            async for part in parts:
+                yield list(part.values())
+
+    async def _parts(self, records: Sequence[ConsumedRecord]) -> AsyncGenerator[dict[int, Outcome], None]:
+        """Answers by the number of their record, in order; in parts, for an image may be late."""
         decoded = await self._decode(records)
-        posts = [post for post in decoded if isinstance(post, Post)]
+        posts = {number: post for number, post in enumerate(decoded) if isinstance(post, Post)}
+        ready = _Together(records)
+        found: dict[int, PostImage] = {}
         try:
-            images = await self._images.embeddings(posts) if self._images else [NO_IMAGE] * len(posts)
-            documents = await asyncio.to_thread(self._documents, posts, images)
-            predictions = await self._tagger.submit(documents)
+            async with aclosing(self._images.as_ready(posts) if self._images else _no_images(posts)) as parts:
+                ready.add(number for number in range(len(records)) if number not in posts)
+                async for images in parts:
+                    found |= images
+                    ready.add(images)
+                    if numbers := ready.take():
+                        yield await self._answer(records, decoded, found, numbers)
         except Exception as error:
             if self._predictor.is_broken_by(error):
                 raise ModelBroken(f"the model can do no further batch: {error}") from error
             raise
-        tagged = zip(posts, images, predictions, strict=True)
-        answers = [next(tagged) if isinstance(post, Post) else post for post in decoded]
-        return await asyncio.to_thread(lambda: list(map(self._outcome, records, answers)))
+
+    async def _answer(
+        self,
+        records: Sequence[ConsumedRecord],
+        decoded: Sequence[_Decoded],
+        found: Mapping[int, PostImage],
+        numbers: Sequence[int],
+    ) -> dict[int, Outcome]:
+        """Tags the posts of these numbers, and answers all records of these numbers."""
+        posts = {number: post for number in numbers if isinstance(post := decoded[number], Post)}
+        images = [found[number] for number in posts]
+        documents = await asyncio.to_thread(self._documents, list(posts.values()), images)
+        predictions = await self._tagger.submit(documents)
+        tagged = dict(zip(posts, zip(posts.values(), images, predictions, strict=True), strict=True))
+        answers = [tagged[number] if isinstance(one := decoded[number], Post) else one for number in numbers]
+        outcomes = await asyncio.to_thread(
+            lambda: [*map(self._outcome, [records[number] for number in numbers], answers)]
+        )
+        return dict(zip(numbers, outcomes, strict=True))
 
     async def close(self) -> None:
         """Ends what `start` began."""
@@ -141,14 +179,14 @@ class Pipeline:
             timeout_s=self._settings.image_timeout_s,
         )
 
-    async def _decode(self, records: Sequence[ConsumedRecord]) -> list[Post | _Deleted | Rejected]:
+    async def _decode(self, records: Sequence[ConsumedRecord]) -> list[_Decoded]:
         size = sum(len(record.value or b"") for record in records)
         with self.metrics.stage("decode"):
             if size > _DECODE_IN_THREAD_BYTES:
                 return await asyncio.to_thread(lambda: [self._decode_one(record) for record in records])
             return [self._decode_one(record) for record in records]
 
-    def _decode_one(self, record: ConsumedRecord) -> Post | _Deleted | Rejected:
+    def _decode_one(self, record: ConsumedRecord) -> _Decoded:
         try:
             if record.value is None:
                 return _Deleted(tombstone(record, self._settings.entities_topic))
@@ -212,3 +250,31 @@ class Pipeline:
                 self.metrics.batch(len(weights), 1 - sum(weights) / places if places else 0.0)
 
         return observe
+
+
+async def _no_images(posts: Iterable[int]) -> AsyncGenerator[dict[int, PostImage], None]:
+    """For a model that has no use for them."""
+    yield dict.fromkeys(posts, NO_IMAGE)
+
+
+class _Together:
+    """Holds back records that are ready until all with the same key are, so that these keep their order."""
+
+    def __init__(self, records: Sequence[ConsumedRecord]) -> None:
+        groups: dict[Hashable, list[int]] = {}
+        self._groups: list[list[int]] = []
+        for number, record in enumerate(records):
+            key = number if record.key is None else (record.topic, record.partition, record.key)
+            groups.setdefault(key, []).append(number)
+            self._groups.append(groups[key])
+        self._ready: set[int] = set()
+
+    def add(self, numbers: Iterable[int]) -> None:
+        """These records are ready."""
+        self._ready.update(numbers)
+
+    def take(self) -> list[int]:
+        """What need not be held back, each once, in order."""
+        taken = sorted(number for number in self._ready if self._ready.issuperset(self._groups[number]))
+        self._ready.difference_update(taken)
+        return taken

@@ -19,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
 from worker.embedded import EmbeddedBroker, free_port, log_tail
+from worker.settings import MENTION_TOPIC_SUFFIXES
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -138,6 +139,7 @@ class Lab:
         """Make the topics and the clients; a broker must be there."""
         await self.make_topics(NewTopic(self.posts_topic, PARTITIONS, 1))
         await self.make_topics(NewTopic(self.entities_topic, PARTITIONS, 1, topic_configs=entities_config or {}))
+        await self.make_topics(*self.mention_topics())
         await self.make_topics(NewTopic(self.dead_topic, 1, 1))
         self.producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=5)
         await self.producer.start()
@@ -166,6 +168,10 @@ class Lab:
         return "\n".join(f"--- {worker.log_path}\n{log_tail(worker.log_path)}" for worker in self._workers)
 
     # Topics and commits
+
+    def mention_topics(self) -> list[NewTopic]:
+        """One for each type; to be made."""
+        return [NewTopic(self.entities_topic + suffix, 1, 1) for suffix in MENTION_TOPIC_SUFFIXES]
 
     async def make_topics(self, *topics: NewTopic) -> None:
         """Make topics; raises where the broker refuses."""

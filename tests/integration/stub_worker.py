@@ -7,7 +7,7 @@ for as long as it is there; STUB_STUMBLES_OVER, the id of a post that nobody for
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,12 +44,12 @@ class StubPipeline:
     async def start(self) -> None:
         """There is nothing to load."""
 
-    async def process(self, records: Sequence[ConsumedRecord]) -> list[Outcome]:
+    async def answers(self, records: Sequence[ConsumedRecord]) -> AsyncGenerator[list[Outcome], None]:
         """As the real one, and as slow as told."""
         await asyncio.sleep(self._seconds)
         while self._gate.exists():  # noqa: ASYNC110 - it is opened from another process
             await asyncio.sleep(0.02)
-        return [self._outcome(record) for record in records]
+        yield [self._outcome(record) for record in records]
 
     async def close(self) -> None:
         """There is nothing to end."""

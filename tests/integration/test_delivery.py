@@ -124,6 +124,51 @@ async def test_a_record_that_the_broker_refuses_is_dead_lettered_and_the_stream_
     assert dict(lab.dead[0].headers)["error.reason"] == b"publish_failed"
 
 
+async def test_records_refused_only_for_the_batch_that_they_were_sent_in_are_answered_all_the_same(
+    make_lab, kafka_bootstrap
+):
+    lab = await make_lab(kafka_bootstrap).open(entities_config={"max.message.bytes": "4000"})
+    await lab.send(300, text="a text like many others, of some 80 characters, which is what most posts have")
+    worker = lab.start_worker()
+    await lab.until_all_answered()
+    worker.terminate()
+    assert await worker.exit_status() == 0
+    assert lab.dead == []
+
+
+async def test_a_post_whose_key_alone_is_too_large_for_a_dead_letter_does_not_stop_the_stream(kafka_lab):
+    """It fits its own topic compressed."""
+    lab = kafka_lab
+    async with AIOKafkaProducer(
+        bootstrap_servers=lab.bootstrap, compression_type="gzip", max_request_size=2**24
+    ) as producer:
+        await producer.send_and_wait(lab.posts_topic, None, b"k" * 3_000_000, headers=[("trace", b"t" * 2_000_000)])
+    await lab.send(10)
+    worker = lab.start_worker()
+    await lab.until_all_answered()
+    await until(lambda: _is_dead(lab, "key.omitted_bytes"), "the dead letter", explain=lab.logs)
+    worker.terminate()
+    assert await worker.exit_status() == 0
+    [letter] = lab.dead
+    headers = dict(letter.headers)
+    assert (letter.key, letter.value, headers["key.omitted_bytes"]) == (None, b"", b"3000000")
+    assert headers["headers.omitted_bytes"] == b"2000005"
+
+
+async def test_a_worker_waits_for_topics_that_are_missing_and_says_which(make_lab, kafka_bootstrap):
+    lab = make_lab(kafka_bootstrap)
+    worker = lab.start_worker()
+    await until(
+        lambda: f"topic {lab.entities_topic}.per" in worker.log and "`mner-worker topics`" in worker.log,
+        "the worker to say so",
+        explain=lab.logs,
+    )
+    assert not await worker.is_ready()
+    await lab.open()
+    await lab.send(10)
+    await lab.until_all_answered()
+
+
 async def test_an_error_that_nobody_foresaw_ends_the_worker_unacknowledged_and_its_posts_come_again(lab):
     await lab.send(100)
     worker = lab.start_worker(STUB_STUMBLES_OVER="post-50")
@@ -190,6 +235,11 @@ async def _steady_load(lab, *, posts_per_s, seconds):
     for step in range(seconds * 10):
         await lab.send(posts_per_s // 10)
         await asyncio.sleep(max(0.0, started + (step + 1) / 10 - loop.time()))
+
+
+async def _is_dead(lab, header):
+    await lab.read_answers()
+    return any(header in dict(letter.headers) for letter in lab.dead)
 
 
 async def _has_open_posts(worker):

@@ -10,7 +10,13 @@ import aiohttp
 import pytest
 
 from worker.errors import AddressUnavailable
-from worker.health import BATCH_STALLED_AFTER_S, LOOP_STALLED_AFTER_S, HealthServer, HealthState
+from worker.health import (
+    BATCH_STALLED_AFTER_S,
+    LOOP_STALLED_AFTER_S,
+    PUBLISHING_STALLED_AFTER_S,
+    HealthServer,
+    HealthState,
+)
 from worker.metrics import Metrics
 from worker.settings import Settings
 
@@ -50,13 +56,25 @@ def test_a_loop_that_stopped_turning_is_not_live_until_it_turns(state: HealthSta
     assert state.why_not_live() == []
 
 
-def test_open_posts_without_a_batch_are_not_live_until_one_is_made(state: HealthState, clock: Clock) -> None:
-    state.open_posts(3)
-    clock.now_s += BATCH_STALLED_AFTER_S + 1
-    state.beat()
-    assert state.why_not_live() == ["3 posts are open and no batch was made for 61 s"]
-    state.batch_made()
-    assert state.why_not_live() == []
+def test_posts_in_the_pipeline_without_a_batch_are_not_live_until_one_is_made(state: HealthState, clock: Clock) -> None:
+    with state.tagging.on(3):
+        with state.tagging.on(2):
+            clock.now_s += BATCH_STALLED_AFTER_S + 1
+            state.beat()
+            assert state.why_not_live() == ["5 posts are in the pipeline and no batch was made for 61 s"]
+        assert state.why_not_live() == []
+
+
+def test_a_broker_that_is_away_is_no_reason_to_restart_until_nobody_can_be_trying_any_more(
+    state: HealthState, clock: Clock
+) -> None:
+    with state.publishing.on(3):
+        clock.now_s += 10 * BATCH_STALLED_AFTER_S
+        state.beat()
+        assert state.why_not_live() == []
+        clock.now_s += PUBLISHING_STALLED_AFTER_S
+        state.beat()
+        assert state.why_not_live() == ["3 answers are on their way and none arrived for 1500 s"]
 
 
 def test_a_worker_with_nothing_to_do_is_live(state: HealthState, clock: Clock) -> None:
@@ -66,21 +84,20 @@ def test_a_worker_with_nothing_to_do_is_live(state: HealthState, clock: Clock) -
 
 
 def test_a_post_after_a_long_silence_has_its_full_time(state: HealthState, clock: Clock) -> None:
-    state.open_posts(1)
-    state.batch_made()
-    state.open_posts(0)
+    with state.tagging.on(1):
+        pass
     clock.now_s += 10 * BATCH_STALLED_AFTER_S
     state.beat()
-    state.open_posts(1)
-    assert state.why_not_live() == []
+    with state.tagging.on(1):
+        assert state.why_not_live() == []
 
 
 def test_more_posts_do_not_excuse_a_batch_that_is_not_made(state: HealthState, clock: Clock) -> None:
-    state.open_posts(1)
-    clock.now_s += BATCH_STALLED_AFTER_S + 1
-    state.beat()
-    state.open_posts(2)
-    assert state.why_not_live() == ["2 posts are open and no batch was made for 61 s"]
+    with state.tagging.on(1):
+        clock.now_s += BATCH_STALLED_AFTER_S + 1
+        state.beat()
+        with state.tagging.on(1):
+            assert state.why_not_live() == ["2 posts are in the pipeline and no batch was made for 61 s"]
 
 
 def test_a_warm_worker_with_partitions_is_ready_until_it_drains(state: HealthState) -> None:
@@ -114,13 +131,13 @@ async def answer(client: aiohttp.ClientSession, path: str, method: str = "GET") 
 
 async def test_live_answers_with_its_reasons(client: aiohttp.ClientSession, state: HealthState, clock: Clock) -> None:
     assert await answer(client, "/live") == (200, {"live": True, "why_not": []})
-    state.open_posts(1)
-    clock.now_s += LOOP_STALLED_AFTER_S
-    clock.now_s += BATCH_STALLED_AFTER_S
-    status, body = await answer(client, "/live")
+    with state.tagging.on(1):
+        clock.now_s += LOOP_STALLED_AFTER_S
+        clock.now_s += BATCH_STALLED_AFTER_S
+        status, body = await answer(client, "/live")
     assert status == 503
     assert body["live"] is False
-    assert "1 posts are open and no batch was made for 75 s" in body["why_not"]
+    assert "1 posts are in the pipeline and no batch was made for 75 s" in body["why_not"]
 
 
 async def test_ready_answers_with_its_reasons(client: aiohttp.ClientSession, state: HealthState) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from PIL import Image
 from mner_model.image_status import ImageStatus
 from worker.embedding_cache import EmbeddingCache
 from worker.errors import ImageRefused
-from worker.image_stage import ImageStage
+from worker.image_stage import ImageStage, PostImage
 from worker.messages import Post, decode_post
 from worker.metrics import Metrics
 from worker.microbatcher import MicroBatcher
@@ -98,9 +98,17 @@ async def stage(web: Web, encoder: Encoder, max_pixels: int = 10_000) -> AsyncIt
         await cache.close()
 
 
+async def embeddings(images: ImageStage, posts: Sequence[Post]) -> list[PostImage]:
+    """All of them at the end, in order."""
+    found = [part async for part in images.as_ready(dict(enumerate(posts)))]
+    together = {number: image for part in found for number, image in part.items()}
+    assert len(together) == sum(map(len, found)), "each post is told of once"
+    return [together[number] for number in range(len(posts))]
+
+
 async def test_a_post_without_an_image_is_absent() -> None:
     async with stage(Web({}), Encoder()) as images:
-        [result] = await images.embeddings([post("a")])
+        [result] = await embeddings(images, [post("a")])
     assert (result.report.status, result.embedding) == (ImageStatus.ABSENT, None)
 
 
@@ -108,7 +116,7 @@ async def test_inline_and_fetched_images_are_used_in_the_order_of_their_posts() 
     web = Web({"https://x.org/b": BLUE})
     posts = [post("a", data=RED), post("b"), post("c", url="https://x.org/b")]
     async with stage(web, Encoder()) as images:
-        red, none, blue = await images.embeddings(posts)
+        red, none, blue = await embeddings(images, posts)
     assert red.embedding is not None
     assert blue.embedding is not None
     assert (red.embedding.round().tolist(), none.embedding, blue.embedding.round().tolist()) == (
@@ -124,7 +132,7 @@ async def test_the_same_image_twice_in_a_window_is_encoded_once() -> None:
     web = Web({"https://x.org/r": RED})
     posts = [post("a", data=RED), post("b", data=RED), post("c", url="https://x.org/r")]
     async with stage(web, encoder) as images:
-        results = await images.embeddings(posts)
+        results = await embeddings(images, posts)
     assert encoder.images == 1
     assert [result.report.cached for result in results] == [False, True, True]
     assert {result.report.digest for result in results} == {sha256(RED)}
@@ -133,9 +141,9 @@ async def test_the_same_image_twice_in_a_window_is_encoded_once() -> None:
 async def test_the_same_image_later_comes_from_the_cache_and_its_url_is_not_fetched_again() -> None:
     encoder, web = Encoder(), Web({"https://x.org/r": RED})
     async with stage(web, encoder) as images:
-        await images.embeddings([post("a", url="https://x.org/r")])
-        [again] = await images.embeddings([post("b", url="https://x.org/r")])
-        [inline] = await images.embeddings([post("c", data=RED)])
+        await embeddings(images, [post("a", url="https://x.org/r")])
+        [again] = await embeddings(images, [post("b", url="https://x.org/r")])
+        [inline] = await embeddings(images, [post("c", data=RED)])
     assert (encoder.images, web.fetched) == (1, ["https://x.org/r"])
     assert (again.report.cached, inline.report.cached) == (True, True)
 
@@ -143,7 +151,7 @@ async def test_the_same_image_later_comes_from_the_cache_and_its_url_is_not_fetc
 async def test_windows_at_the_same_time_share_an_encoding() -> None:
     encoder = Encoder()
     async with stage(Web({}), encoder) as images:
-        windows = [images.embeddings([post(name, data=RED)]) for name in "abcd"]
+        windows = [embeddings(images, [post(name, data=RED)]) for name in "abcd"]
         results = [result for [result] in await asyncio.gather(*windows)]
     assert encoder.images == 1
     assert [result.report.status for result in results] == [ImageStatus.USED] * 4
@@ -165,7 +173,7 @@ async def test_each_failure_is_its_own_posts_alone() -> None:
         post("e", url="https://x.org/ok"),
     ]
     async with stage(web, Encoder()) as images:
-        results = await images.embeddings(posts)
+        results = await embeddings(images, posts)
     assert [str(result.report.status) for result in results] == [
         "blocked",
         "failed",
@@ -190,8 +198,8 @@ async def test_no_more_bodies_are_in_hand_than_are_fetched_at_a_time_and_who_wai
 
     web.fetch = fetch  # type: ignore[method-assign]
     async with stage(web, Encoder()) as images:
-        window = asyncio.create_task(images.embeddings([post(str(i), url=f"https://x.org/{i}") for i in range(40)]))
-        late = asyncio.create_task(images.embeddings([post("late", url="https://x.org/0")]))
+        window = asyncio.create_task(embeddings(images, [post(str(i), url=f"https://x.org/{i}") for i in range(40)]))
+        late = asyncio.create_task(embeddings(images, [post("late", url="https://x.org/0")]))
         [told] = await late
         assert in_hand == 32
         stuck.set()
@@ -206,8 +214,53 @@ async def test_an_encoder_that_fails_degrades_every_waiting_post_and_the_next_tr
     encoder = Encoder()
     encoder.broken = True
     async with stage(Web({}), encoder) as images:
-        results = await asyncio.gather(*(images.embeddings([post(name, data=RED)]) for name in "ab"))
+        results = await asyncio.gather(*(embeddings(images, [post(name, data=RED)]) for name in "ab"))
         encoder.broken = False
-        [again] = await images.embeddings([post("c", data=RED)])
+        [again] = await embeddings(images, [post("c", data=RED)])
     assert [result.report.status for [result] in results] == [ImageStatus.FAILED] * 2
     assert again.report.status == ImageStatus.USED
+
+
+async def test_an_address_that_answers_late_delays_only_the_posts_that_name_it() -> None:
+    web = Web({"https://x.org/fast": BLUE, "https://x.org/late": RED})
+    answered, plain = asyncio.Event(), web.fetch
+
+    async def fetch(url: str) -> bytes:
+        if url.endswith("late"):
+            await answered.wait()
+        return await plain(url)
+
+    web.fetch = fetch  # type: ignore[method-assign]
+    posts = {
+        10: post("a", url="https://x.org/late"),
+        11: post("b"),
+        12: post("c", url="https://x.org/fast"),
+        13: post("d", url="https://x.org/late"),
+    }
+    async with stage(web, Encoder()) as images, aclosing(images.as_ready(posts)) as parts:
+        assert list(await anext(parts)) == [11]
+        assert list(await anext(parts)) == [12]
+        answered.set()
+        late = await anext(parts)
+        assert [(number, image.report.cached) for number, image in late.items()] == [(10, False), (13, True)]
+        assert await anext(parts, None) is None
+
+
+async def test_images_that_nobody_waits_for_any_more_are_let_go() -> None:
+    web = Web({"https://x.org/r": RED})
+    let_go = asyncio.Event()
+
+    async def fetch(url: str) -> bytes:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            let_go.set()
+        raise AssertionError
+
+    web.fetch = fetch  # type: ignore[method-assign]
+    async with stage(web, Encoder()) as images:
+        async with aclosing(images.as_ready({0: post("a", url="https://x.org/r")})) as parts:
+            assert await anext(parts) == {}
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await let_go.wait()

@@ -3,9 +3,9 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +19,8 @@ from mner_model.text import Tokens, tokenize
 from worker import pipeline as pipeline_module
 from worker.embedded import EmbeddedRedis
 from worker.errors import ModelBroken, SettingsRefused
-from worker.messages import EntityRecord, Mention, Outcome
+from worker.image_stage import NO_IMAGE, ImageStage, PostImage
+from worker.messages import EntityRecord, Mention, Outcome, Post
 from worker.metrics import Metrics
 from worker.pipeline import Pipeline
 from worker.settings import Settings
@@ -226,6 +227,69 @@ def test_every_record_is_answered_in_order(records: list[Record]) -> None:
     outcomes = asyncio.run(answers(*records))
     assert [outcome.record for outcome in outcomes] == records
     assert all(outcome.messages for outcome in outcomes)
+
+
+class LateImages:
+    """Stands in for the image stage: what is known at once, and then the others one by one, in the order given."""
+
+    def __init__(self, *late: str) -> None:
+        self._late = late
+
+    async def as_ready(self, posts: Mapping[int, Post]) -> AsyncGenerator[dict[int, PostImage], None]:
+        yield {number: NO_IMAGE for number, post in posts.items() if post.id not in self._late}
+        for name in self._late:
+            yield {number: NO_IMAGE for number, post in posts.items() if post.id == name}
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+@asynccontextmanager
+async def running_with(images: LateImages) -> AsyncIterator[Pipeline]:
+    async with running() as pipeline:
+        pipeline._images = cast("ImageStage", images)
+        try:
+            yield pipeline
+        finally:
+            pipeline._images = None
+
+
+async def parts(pipeline: Pipeline, records: Sequence[Record]) -> list[list[int]]:
+    """Which records are answered together, by their offsets."""
+    return [[outcome.record.offset for outcome in part] async for part in pipeline.answers(records)]
+
+
+async def test_what_needs_no_image_is_answered_before_an_image_that_is_late() -> None:
+    records = [post("late", "Oslo"), post("b", "Lima"), Record(b"{"), post("later", "Rome"), Record(None, b"c")]
+    records = [replace(record, offset=number) for number, record in enumerate(records)]
+    async with running_with(LateImages("late", "later")) as pipeline:
+        assert await parts(pipeline, records) == [[1, 2, 4], [0], [3]]
+
+
+async def test_what_follows_a_late_post_under_its_key_waits_for_it_and_keeps_its_place() -> None:
+    records = [
+        post("late", "Oslo"),
+        post("b", "Lima"),
+        Record(None, b"late"),
+        replace(post("late", "Rome"), partition=1),
+    ]
+    records = [replace(record, offset=number) for number, record in enumerate(records)]
+    records.append(replace(records[2], offset=4, partition=2))
+    async with running_with(LateImages("late")) as pipeline:
+        assert await parts(pipeline, records) == [[1, 4], [0, 2, 3]]
+
+
+async def test_a_window_without_a_late_image_is_answered_in_one_part() -> None:
+    records = [replace(post(name, "Oslo"), offset=number) for number, name in enumerate("abc")]
+    async with running() as pipeline:
+        assert await parts(pipeline, records) == [[0, 1, 2]]
+
+
+async def test_process_answers_in_order_however_late_the_images_are() -> None:
+    records = [replace(post(name, "Oslo"), offset=number) for number, name in enumerate("abcd")]
+    async with running_with(LateImages("c", "a")) as pipeline:
+        outcomes = await pipeline.process(records)
+    assert [outcome.record.offset for outcome in outcomes] == [0, 1, 2, 3]
 
 
 def values(name: str, metrics: Metrics) -> dict[str, float]:

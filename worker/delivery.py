@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
 
@@ -75,15 +75,7 @@ class _Slice:
 
 
 # Posts of one partition with the same key are about the same thing, and the last one counts.
-_Key = tuple[Partition, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """A batch's place among those with posts of one key: whether they were answered, its own and those before."""
-
-    earlier: asyncio.Future[bool] | None
-    own: asyncio.Future[bool]
+_Key = tuple[str, int, bytes]
 
 
 @dataclass(slots=True)
@@ -91,11 +83,19 @@ class _Batch:
     """Posts that are given to the pipeline together, and what of them is not answered yet."""
 
     records: Sequence[ConsumedRecord]
-    remaining: dict[tuple[Partition, int], ConsumedRecord]
+    remaining: dict[tuple[str, int, int], ConsumedRecord]
+    """By topic, partition and offset."""
     trackers: Mapping[Partition, OffsetTracker]
-    turns: Mapping[_Key, _Turn]
     since: float
+    earlier: Mapping[_Key, asyncio.Future[bool]] = field(default_factory=dict)
+    """Whether posts of other batches were answered that these must not overtake."""
+    awaited: dict[_Key, asyncio.Future[bool]] = field(default_factory=dict)
+    """The same for batches that must not overtake this one."""
     has_slot: bool = True
+
+    def answered(self, key: _Key) -> asyncio.Future[bool]:
+        """Resolves when the posts of this key are answered, to False if they never will be."""
+        return self.awaited.setdefault(key, asyncio.get_running_loop().create_future())
 
 
 class Delivery:
@@ -121,7 +121,7 @@ class Delivery:
         self._waiting: deque[_Slice] = deque()
         self._batches: dict[asyncio.Task[None], _Batch] = {}
         self._slots_taken = 0
-        self._last_with_key: dict[_Key, asyncio.Future[bool]] = {}
+        self._last_with_key: dict[_Key, _Batch] = {}
         self._open_posts = 0
         self._open_bytes = 0
         self._draining = 0
@@ -189,13 +189,13 @@ class Delivery:
 
     def _batch(self, pieces: Sequence[_Slice]) -> _Batch:
         records = [record for piece in pieces for record in piece.records]
-        remaining = {(_partition(record), record.offset): record for record in records}
+        remaining = {(record.topic, record.partition, record.offset): record for record in records}
         trackers = {piece.partition: piece.tracker for piece in pieces}
-        turns = {}
-        for key in _keys(records):
-            turns[key] = _Turn(self._last_with_key.get(key), asyncio.get_running_loop().create_future())
-            self._last_with_key[key] = turns[key].own
-        return _Batch(records, remaining, trackers, turns, pieces[0].since)
+        batch = _Batch(records, remaining, trackers, pieces[0].since)
+        keys = _keys(records)
+        batch.earlier = {key: self._last_with_key[key].answered(key) for key in keys if key in self._last_with_key}
+        self._last_with_key.update(dict.fromkeys(keys, batch))
+        return batch
 
     def _is_current(self, partition: Partition, tracker: OffsetTracker) -> bool:
         return self._source.is_current(partition, tracker.epoch)
@@ -208,18 +208,19 @@ class Delivery:
                 if outcomes is None:
                     left, all_ = len(batch.remaining), len(batch.records)
                     raise RuntimeError(f"the pipeline left {left} of {all_} records without an answer")
-                if not await self._is_its_turn(batch, outcomes):
+                keys = _keys(outcome.record for outcome in outcomes)
+                if not await self._is_their_turn(batch, keys):
                     return
                 await self._publish(batch, outcomes)
+                self._answered(batch, keys, True)
                 self._leave_slot(batch)
 
-    async def _is_its_turn(self, batch: _Batch, outcomes: Sequence[Outcome]) -> bool:
-        """Waits for earlier posts with a key of these: an edit or tombstone must not overtake what it follows.
+    async def _is_their_turn(self, batch: _Batch, keys: Iterable[_Key]) -> bool:
+        """Waits for earlier posts of these keys: an edit or tombstone must not overtake what it follows.
 
         returns  False when one of them failed, for then the earlier post is still to come
         """
-        turns = [batch.turns[key] for key in _keys(outcome.record for outcome in outcomes)]
-        earlier = [turn.earlier for turn in turns if turn.earlier is not None]
+        earlier = [batch.earlier[key] for key in keys if key in batch.earlier] if batch.earlier else []
         if earlier:
             await asyncio.wait(earlier)
         return all(answered.result() for answered in earlier)
@@ -229,15 +230,13 @@ class Delivery:
         trackers = {
             partition: tracker for partition, tracker in batch.trackers.items() if self._is_current(partition, tracker)
         }
-        ours = [outcome for outcome in outcomes if _partition(outcome.record) in trackers]
+        ours = [outcome for outcome in outcomes if (outcome.record.topic, outcome.record.partition) in trackers]
         with self._metrics.stage("publish"), self._health.publishing.on(len(ours)):
             answers = await self._publisher.publish(ours)
         self._mark_done(trackers, ours, answers)
         records = [outcome.record for outcome in outcomes]
         for record in records:
-            del batch.remaining[_partition(record), record.offset]
-        for key in _keys(records):
-            batch.turns[key].own.set_result(True)
+            del batch.remaining[record.topic, record.partition, record.offset]
         self._close(records)
 
     def _mark_done(
@@ -246,7 +245,7 @@ class Delivery:
         now_s = time.time()
         for outcome, answer in zip(ours, answers, strict=True):
             record = outcome.record
-            trackers[_partition(record)].done(record.offset, record.timestamp)
+            trackers[record.topic, record.partition].done(record.offset, record.timestamp)
             self._metrics.post_answered(answer.kind, now_s - record.timestamp / 1000)
             if answer is not outcome:
                 self._metrics.dead_letter(DeadReason.PUBLISH_FAILED)
@@ -265,13 +264,17 @@ class Delivery:
             self.fail(RuntimeError("a batch was cancelled"))
         elif (error := task.exception()) is not None:
             self.fail(error)
-        for key, turn in batch.turns.items():
-            if not turn.own.done():
-                turn.own.set_result(False)
-            if self._last_with_key[key] is turn.own:
-                del self._last_with_key[key]
+        self._answered(batch, _keys(batch.remaining.values()), False)
         self._close(batch.remaining.values())
         self._leave_slot(batch)
+
+    def _answered(self, batch: _Batch, keys: Iterable[_Key], answered: bool) -> None:
+        """Tell those that wait for these keys of this batch."""
+        for key in keys:
+            if self._last_with_key.get(key) is batch:
+                del self._last_with_key[key]
+            elif key in batch.awaited:
+                batch.awaited.pop(key).set_result(answered)
 
     def fail(self, error: BaseException) -> None:
         """Nothing is started any more; `failed` tells why, and the first reason counts."""
@@ -356,13 +359,9 @@ class Delivery:
         self._open_bytes -= _bytes(records)
 
 
-def _partition(record: ConsumedRecord) -> Partition:
-    return record.topic, record.partition
-
-
 def _keys(records: Iterable[ConsumedRecord]) -> set[_Key]:
     """What holds posts to their order; those without a key have none."""
-    return {(_partition(record), record.key) for record in records if record.key is not None}
+    return {(record.topic, record.partition, record.key) for record in records if record.key is not None}
 
 
 def _fitting(records: Sequence[ConsumedRecord], posts: int, room: int) -> int:

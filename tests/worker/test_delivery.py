@@ -221,6 +221,26 @@ async def test_nothing_that_follows_a_post_under_its_key_is_published_once_that_
     assert lab.delivery.open_posts == 0
 
 
+async def test_a_post_that_fails_while_it_waits_its_turn_does_not_disturb_the_one_before_it():
+    lab = Lab(Limits(batch_posts=1))
+    held = asyncio.Event()
+
+    async def answers(records):
+        if records[0].offset == 1:
+            raise Fatal("the device is lost")
+        await held.wait()
+        yield [answer(record) for record in records]
+
+    lab.delivery._answers = answers
+    await lab.delivery.accept(fetch(0, 2, key=b"the same"))
+    await until_settled()
+    held.set()
+    await until_settled()
+    await lab.delivery.commit()
+    assert lab.publisher.offsets == [(0, 0)]
+    assert lab.source.committed(ZERO) == 1
+
+
 async def test_posts_without_a_key_wait_for_nobody():
     lab = Lab(Limits(batch_posts=1))
     held = hold_the_first_batch(lab)

@@ -9,7 +9,7 @@ import gc
 import logging
 import signal
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
 from faust import Stream
@@ -17,11 +17,10 @@ from faust.types import TP
 
 from worker import logs
 from worker.broker import start_when_a_broker_answers, wait_for_topics
-from worker.delivery import Delivery, Limits
+from worker.delivery import Delivery, Limits, Pipeline
 from worker.errors import ExitStatus, Fatal, SettingsRefused
 from worker.hard_exit import HardExit
 from worker.health import HealthServer, HealthState
-from worker.messages import ConsumedRecord, Outcome
 from worker.metrics import Metrics
 from worker.positions import Fetch
 from worker.publisher import Publisher, new_producer
@@ -38,14 +37,11 @@ LEAVE_TIMEOUT_S = 5.0
 HARD_EXIT_MARGIN_S = 30.0
 
 
-class PostPipeline(Protocol):
-    """What answers posts: `worker.pipeline.Pipeline`, or a stand-in."""
+class PostPipeline(Pipeline, Protocol):
+    """A pipeline from its start to its end."""
 
     async def start(self) -> None:
         """Load the model and run it once."""
-
-    def answers(self, records: Sequence[ConsumedRecord]) -> AsyncGenerator[list[Outcome], None]:
-        """The answer to each record, in parts as they are ready; records with one key in one part, in their order."""
 
     async def close(self) -> None:
         """End what `start` began."""
@@ -83,9 +79,9 @@ def _exit_status(worker: "Worker") -> int:
 
 def _real_pipeline(settings: Settings, metrics: Metrics) -> PostPipeline:
     # Here, so that a worker with a stand-in for the model need not load torch.
-    from worker.pipeline import Pipeline
+    from worker import pipeline
 
-    return Pipeline(settings, metrics)
+    return pipeline.Pipeline(settings, metrics)
 
 
 class Worker:
@@ -124,7 +120,7 @@ class Worker:
             app = new_app(settings, stack.enter_context(tempfile.TemporaryDirectory(prefix="mner-worker-")))
             delivery = Delivery(
                 app.consumer,
-                pipeline.answers,
+                pipeline,
                 Publisher(producer, settings.dead_topic),
                 metrics=self.metrics,
                 health=self.health,

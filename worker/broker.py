@@ -96,4 +96,4 @@ async def _topic_error(client: TopicClient, topic: str) -> KafkaError | None:
 def remedy(topic: str, error: KafkaError) -> str:
     """What an operator can do about an error of a topic, to end a sentence with; empty where there is nothing known."""
     missing = isinstance(error, UnknownTopicOrPartitionError)
-    return f" (no broker knows {topic}; `mner-worker topics` makes what is missing)" if missing else ""
+    return f" (no broker tells of {topic}; if it does not exist, `mner-worker topics` makes it)" if missing else ""

@@ -41,11 +41,18 @@ class Source(Protocol):
         """Commit in bounded time; False when it has to be tried again."""
 
 
-class Answering(Protocol):
-    """What answers posts."""
+class Pipeline(Protocol):
+    """What answers posts: `worker.pipeline.Pipeline`, or a stand-in."""
 
-    def __call__(self, records: Sequence[ConsumedRecord], /) -> AsyncGenerator[list[Outcome], None]:
-        """The answer to each record, in parts as they are ready; records with one key in one part, in their order."""
+    @property
+    def is_crowded(self) -> bool:
+        """Whether what it waits for is so much that it should be given no further posts."""
+
+    def answers(self, records: Sequence[ConsumedRecord], /) -> AsyncGenerator[list[Outcome], None]:
+        """The answer to each record, in parts as they are ready; records with one key in one part, in their order.
+
+        A part that is empty says that all answers to come are waiting for something else than the model.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class Limits:
     """The fetch that goes beyond is still taken whole."""
     bytes: int = 256 * 1024 * 1024
     batches: int = 8
-    """Those that have not published anything yet; one that only waits for a late image holds nobody else up."""
+    """Those that the model may be at work for; one that only waits for late images holds nobody else up."""
     batch_posts: int = 256
     batch_bytes: int = 128 * 1024
     """The post that goes beyond is still taken. 256 posts as long as they may be would take minutes, with no sign of
@@ -93,6 +100,13 @@ class _Batch:
     """The same for batches that must not overtake this one."""
     has_slot: bool = True
 
+    def is_behind(self, record: ConsumedRecord) -> bool:
+        """Whether a post of another batch under its key is to be answered first, or failed."""
+        if not self.earlier or record.key is None:
+            return False
+        earlier = self.earlier.get((record.topic, record.partition, record.key))
+        return earlier is not None and not (earlier.done() and earlier.result())
+
     def answered(self, key: _Key) -> asyncio.Future[bool]:
         """Resolves when the posts of this key are answered, to False if they never will be."""
         return self.awaited.setdefault(key, asyncio.get_running_loop().create_future())
@@ -104,7 +118,7 @@ class Delivery:
     def __init__(
         self,
         source: Source,
-        answering: Answering,
+        pipeline: Pipeline,
         publisher: Publisher,
         *,
         metrics: Metrics,
@@ -112,7 +126,7 @@ class Delivery:
         limits: Limits | None = None,
     ) -> None:
         self._source = source
-        self._answers = answering
+        self._pipeline = pipeline
         self._publisher = publisher
         self._metrics = metrics
         self._health = health
@@ -149,6 +163,7 @@ class Delivery:
         return (
             not self._draining
             and not self.failed.done()
+            and not self._pipeline.is_crowded
             and self._open_posts < self._limits.posts
             and self._open_bytes < self._limits.bytes
         )
@@ -201,32 +216,36 @@ class Delivery:
         return self._source.is_current(partition, tracker.epoch)
 
     async def _deliver(self, batch: _Batch) -> None:
-        async with aclosing(self._answers(batch.records)) as parts:
-            while batch.remaining:
-                with self._health.tagging.on(len(batch.remaining)):
+        held: list[Outcome] = []
+        async with aclosing(self._pipeline.answers(batch.records)) as parts:
+            while len(batch.remaining) > len(held):
+                with self._health.tagging.on(len(batch.remaining) - len(held)):
                     outcomes = await anext(parts, None)
                 if outcomes is None:
-                    left, all_ = len(batch.remaining), len(batch.records)
+                    left, all_ = len(batch.remaining) - len(held), len(batch.records)
                     raise RuntimeError(f"the pipeline left {left} of {all_} records without an answer")
-                keys = _keys(outcome.record for outcome in outcomes)
-                if not await self._is_their_turn(batch, keys):
-                    return
-                await self._publish(batch, outcomes)
-                self._answered(batch, keys, True)
+                ready = [outcome for outcome in outcomes if not batch.is_behind(outcome.record)]
+                if len(ready) < len(outcomes):
+                    held += [outcome for outcome in outcomes if batch.is_behind(outcome.record)]
+                await self._publish(batch, ready)
                 self._leave_slot(batch)
+        if held and await self._is_their_turn(batch, held):
+            await self._publish(batch, held)
+            self._changed.set()
 
-    async def _is_their_turn(self, batch: _Batch, keys: Iterable[_Key]) -> bool:
-        """Waits for earlier posts of these keys: an edit or tombstone must not overtake what it follows.
+    async def _is_their_turn(self, batch: _Batch, outcomes: Iterable[Outcome]) -> bool:
+        """Waits for earlier posts of their keys: an edit or tombstone must not overtake what it follows.
 
         returns  False when one of them failed, for then the earlier post is still to come
         """
-        earlier = [batch.earlier[key] for key in keys if key in batch.earlier] if batch.earlier else []
-        if earlier:
-            await asyncio.wait(earlier)
+        earlier = [batch.earlier[key] for key in _keys(outcome.record for outcome in outcomes)]
+        await asyncio.wait(earlier)
         return all(answered.result() for answered in earlier)
 
     async def _publish(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
         """Outcomes of posts whose partition left in the meantime are dropped: they are another worker's to publish."""
+        if not outcomes:
+            return
         trackers = {
             partition: tracker for partition, tracker in batch.trackers.items() if self._is_current(partition, tracker)
         }
@@ -237,6 +256,7 @@ class Delivery:
         records = [outcome.record for outcome in outcomes]
         for record in records:
             del batch.remaining[record.topic, record.partition, record.offset]
+        self._answered(batch, _keys(records), True)
         self._close(records)
 
     def _mark_done(

@@ -25,7 +25,7 @@ BEAT_S = 1.0
 LOOP_STALLED_AFTER_S = 15.0
 BATCH_STALLED_AFTER_S = 60.0
 # A restart brings no broker back, and publishing gives up by itself; this is for a client that hangs for good.
-PUBLISHING_STALLED_AFTER_S = 900.0
+PUBLISHING_STALLED_AFTER_S = 1800.0
 
 
 class Work:

@@ -15,12 +15,11 @@ from yarl import URL
 from mner_model.image_status import ImageStatus
 from worker.address_policy import AddressPolicy, is_plain_host, parse_address
 from worker.errors import ImageRefused
+from worker.fetch_places import PLACES, PLACES_PER_HOST
 from worker.name_resolution import AddressRefused, CheckedResolver, KeptOpen, ThreadedResolver, TooManyLookups
 from worker.settings import Settings
 
 MAX_REDIRECTS = 5
-MAX_CONNECTIONS = 32
-MAX_CONNECTIONS_PER_HOST = 8
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS = {
@@ -197,8 +196,8 @@ def _session(
     resolver: AbstractResolver, socket_factory: aiohttp.SocketFactoryType | None = None
 ) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
-        limit=MAX_CONNECTIONS,
-        limit_per_host=MAX_CONNECTIONS_PER_HOST,
+        limit=PLACES,
+        limit_per_host=PLACES_PER_HOST,
         resolver=resolver,
         socket_factory=socket_factory,
     )

@@ -9,19 +9,20 @@ import hashlib
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
+
+from yarl import URL
 
 from mner_model.image_status import ImageStatus
 from mner_model.images import ImageTooLarge, ImageUndecodable, Pixels, decode
 from worker.errors import ImageRefused
+from worker.fetch_places import FetchPlaces
 from worker.messages import ImageReport, Post
 from worker.metrics import Metrics
 from worker.shared_encoding import Embedding, SharedEncoding
 
 _DECODE_THREADS = 2
-_FETCHED_IN_HAND = (
-    32  # bodies of up to 10 MiB between their first byte and their decoding; as many as the fetcher fetches
-)
 # An image that is there waits this long for others to share the encoder's call, and what follows, with it.
 _SHARED_WAIT_S = 0.02
 
@@ -89,15 +90,15 @@ class ImageStage:
         max_pixels: int,
         timeout_s: float,
     ) -> None:
-        """timeout_s: how long an image waits for its turn to be fetched, before the fetcher's own deadline."""
+        """timeout_s: how long an image waits for a place to be fetched at, before the fetcher's own deadline."""
         self._encoding = encoding
         self._preprocess = preprocess
         self._fetcher = fetcher
         self._cache = cache
         self._metrics = metrics
         self._max_pixels = max_pixels
-        self._timeout_s = timeout_s
-        self._in_hand = asyncio.Semaphore(_FETCHED_IN_HAND)
+        self._places = FetchPlaces(timeout_s)
+        self._loading: dict[str, asyncio.Task[_Decoded]] = {}
         self._threads = ThreadPoolExecutor(_DECODE_THREADS, thread_name_prefix="decode")
 
     async def as_ready(self, posts: Mapping[int, Post]) -> AsyncGenerator[dict[int, PostImage], None]:
@@ -128,8 +129,15 @@ class ImageStage:
             for task in loading:
                 task.cancel()
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many images wait to be fetched that no further posts should come."""
+        return self._places.is_crowded
+
     def close(self) -> None:
-        """Lets the decoding threads go."""
+        """Lets what is being loaded and the decoding threads go."""
+        for task in self._loading.values():
+            task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _source(self, post: Post) -> _Source | None:
@@ -157,7 +165,7 @@ class ImageStage:
         try:
             if data is not None:
                 return await self._decoded(data, source.digest)
-            return await self._fetch_and_decode(source.url or "")
+            return await self._load(source.url or "")
         except ImageRefused as refused:
             return refused
         except ImageTooLarge as error:
@@ -167,19 +175,26 @@ class ImageStage:
         except Exception as error:  # an image of a stranger must not stop the stream, whatever it found to break
             return ImageRefused(ImageStatus.FAILED, f"unexpected {type(error).__name__}")
 
+    async def _load(self, url: str) -> _Decoded:
+        """The image behind a URL, loaded once for all windows that ask for it meanwhile."""
+        task = self._loading.get(url)
+        if task is None:
+            task = self._loading[url] = asyncio.create_task(self._fetch_and_decode(url))
+            task.add_done_callback(partial(self._loaded, url))
+        # Shielded: a window that is given up must not take the image from the others.
+        return await asyncio.shield(task)
+
+    def _loaded(self, url: str, task: asyncio.Task[_Decoded]) -> None:
+        del self._loading[url]
+        if not task.cancelled():
+            task.exception()  # seen, even when everybody who waited has gone
+
     async def _fetch_and_decode(self, url: str) -> _Decoded:
         """Holds its place until the bytes are gone, so that fetching never runs far ahead of decoding."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._in_hand.acquire()
-        except TimeoutError:
-            raise ImageRefused(ImageStatus.TIMED_OUT, "too many other images were being fetched") from None
-        try:
+        async with self._places.at(_host(url)):
             with self._metrics.stage("fetch"):
                 data = await self._fetcher.fetch(url)
             return await self._decoded(data, None)
-        finally:
-            self._in_hand.release()
 
     async def _decoded(self, data: bytes, digest: str | None) -> _Decoded:
         with self._metrics.stage("decode"):
@@ -228,6 +243,13 @@ def _by_post(sources: Mapping[int, _Source | None], found: Mapping[_Source, Post
             new.add(digest)
         images[number] = image
     return images
+
+
+def _host(url: str) -> str:
+    try:
+        return URL(url).raw_host or ""
+    except ValueError:
+        return ""  # the fetcher will refuse it
 
 
 def _digest(data: bytes) -> str:

@@ -105,7 +105,10 @@ class Pipeline:
                 yield list(part.values())
 
     async def _parts(self, records: Sequence[ConsumedRecord]) -> AsyncGenerator[dict[int, Outcome], None]:
-        """Answers by the number of their record, in order; in parts, for an image may be late."""
+        """Answers by the number of their record, in order; in parts, for an image may be late.
+
+        A part comes even when it is empty: whoever waits learns that the rest is waiting for images.
+        """
         decoded = await self._decode(records)
         posts = {number: post for number, post in enumerate(decoded) if isinstance(post, Post)}
         ready = _Together(records)
@@ -116,8 +119,8 @@ class Pipeline:
                 async for images in parts:
                     found |= images
                     ready.add(images)
-                    if numbers := ready.take():
-                        yield await self._answer(records, decoded, found, numbers)
+                    numbers = ready.take()
+                    yield await self._answer(records, decoded, found, numbers) if numbers else {}
         except Exception as error:
             if self._predictor.is_broken_by(error):
                 raise ModelBroken(f"the model can do no further batch: {error}") from error
@@ -141,6 +144,11 @@ class Pipeline:
             lambda: [*map(self._outcome, [records[number] for number in numbers], answers)]
         )
         return dict(zip(numbers, outcomes, strict=True))
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many images wait to be fetched that no further posts should come."""
+        return self._images is not None and self._images.is_crowded
 
     async def close(self) -> None:
         """Ends what `start` began."""

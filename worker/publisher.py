@@ -12,7 +12,13 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.partitioner import DefaultPartitioner
 
 from worker.broker import TopicClient, client_options, remedy, topic_errors
@@ -107,6 +113,7 @@ class Publisher:
         self._producer = producer
         self._dead_topic = dead_topic
         self._retry = retry or Retry()
+        self._said_too_large: set[str] = set()
 
     async def publish(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Send everything, and return when the broker has confirmed everything.
@@ -127,7 +134,10 @@ class Publisher:
         return published
 
     async def _send_until_settled(self, messages: Sequence[OutgoingMessage]) -> dict[int, _Refusal]:
-        """Each message is confirmed or given up in the end; returns those given up, by their index."""
+        """Each message is confirmed or given up in the end; returns those given up, by their index.
+
+        A topic that is missing is waited for, however long: all posts would become dead letters otherwise.
+        """
         refusals: dict[int, _Refusal] = {}
         alone: set[int] = set()  # too large together with others, which may not be its own fault
         pending: Sequence[int] = range(len(messages))
@@ -135,21 +145,36 @@ class Publisher:
         while pending:
             errors = await _errors(await self._send(messages, pending, alone))
             too_large = {index for index, error in errors.items() if _is_too_large(error)} - alone
-            passing = {index for index, error in errors.items() if _may_pass(error)}
+            missing = {index for index, error in errors.items() if isinstance(error, UnknownTopicOrPartitionError)}
+            passing = {index for index, error in errors.items() if _may_pass(error)} - missing
             if attempt == self._retry.attempts:
                 passing.clear()
-            for index in errors.keys() - too_large - passing:
+            for index in errors.keys() - too_large - missing - passing:
                 refusals[index] = _Refusal(messages[index].topic, attempt, errors[index])
-            if passing:
-                await self._pause(attempt, [errors[index] for index in sorted(passing)])
-                attempt += 1
+            if missing or passing:
+                await self._pause(attempt, messages, errors, min(missing | passing))
+                attempt += bool(passing)
+            self._say_too_large({messages[index].topic for index in too_large})
             alone |= too_large
-            pending = _with_what_follows(messages, too_large | passing, refusals)
+            pending = _with_what_follows(messages, too_large | missing | passing, refusals)
         return refusals
 
-    async def _pause(self, attempt: int, errors: Sequence[KafkaError]) -> None:
-        pause_s = self._retry.pause_s(attempt)
-        logger.warning("%d messages not published (%r); again in %.1f s", len(errors), errors[0], pause_s)
+    def _say_too_large(self, topics: Collection[str]) -> None:
+        for topic in sorted(set(topics) - self._said_too_large):
+            logger.warning(
+                "%s refuses what is sent together as too large, and it is sent again one by one, which is slow: "
+                "its max.message.bytes should be more than %d",
+                topic,
+                BATCH_BYTES,
+            )
+        self._said_too_large.update(topics)
+
+    async def _pause(
+        self, attempt: int, messages: Sequence[OutgoingMessage], errors: Mapping[int, KafkaError], first: int
+    ) -> None:
+        topic, error, pause_s = messages[first].topic, errors[first], self._retry.pause_s(attempt)
+        reason = f"{topic}: {error!r}{remedy(topic, error)}"
+        logger.warning("%d messages not published (%s); again in %.1f s", len(errors), reason, pause_s)
         await asyncio.sleep(pause_s)
 
     async def _send(

@@ -89,7 +89,9 @@ class Settings(BaseModel):
     rebalance_timeout_s: Seconds = _setting(60.0, "s", "Time the group gives its workers to join a rebalance.")
     drain_timeout_s: Seconds = _setting(30.0, "s", "Longest that a leaving worker finishes the posts it holds.")
 
-    image_timeout_s: Seconds = _setting(5.0, "s", "Deadline of one image's download, redirects included.")
+    image_timeout_s: Seconds = _setting(
+        5.0, "s", "Deadline of one image's download, redirects included; at most 15.", le=15
+    )
     image_max_bytes: int = _setting(10 * 2**20, "bytes", "Largest image that is downloaded.", ge=1)
     image_max_pixels: int = _setting(40_000_000, "pixels", "Largest image that is decoded.", ge=1)
     image_allow_hosts: Hosts = _setting(

@@ -36,6 +36,8 @@ NO_IMAGE = ImageReport(status=ImageStatus.ABSENT)
 class StubPipeline:
     """Answers every post with a record of no entities."""
 
+    is_crowded = False
+
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
         self._seconds = float(os.environ.get("STUB_SECONDS", "0"))

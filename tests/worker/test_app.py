@@ -17,6 +17,7 @@ class StandIn:
     error: Exception | None = None
     signal_number: int | None = None
     calls: list[str] = field(default_factory=list)
+    is_crowded: bool = False
 
     def __call__(self, settings, metrics):
         return self

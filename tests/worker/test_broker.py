@@ -100,7 +100,7 @@ async def test_it_waits_for_topics_and_says_what_makes_them(caplog):
     client.topics.add("entities")
     await waiting
     assert caplog.messages[0].startswith("topic entities: ")
-    assert "`mner-worker topics` makes what is missing" in caplog.messages[0]
+    assert "`mner-worker topics` makes it" in caplog.messages[0]
 
 
 def test_an_error_that_nobody_knows_a_remedy_for_ends_the_sentence_as_it_is():

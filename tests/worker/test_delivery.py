@@ -71,6 +71,7 @@ class Pipeline:
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.gate.set()
+        self.is_crowded = False
         self.batches: list[int] = []
         self.answer: Callable[[list], list[Outcome]] = lambda records: [answer(record) for record in records]
 
@@ -107,7 +108,7 @@ class Lab:
         self.metrics, self.health = Metrics(), HealthState()
         self.delivery = Delivery(
             self.source,
-            self.pipeline.answers,
+            self.pipeline,
             self.publisher,
             metrics=self.metrics,
             health=self.health,
@@ -167,7 +168,7 @@ def hold_the_first_batch(lab):
             await held.wait()
         yield [answer(record) for record in records]
 
-    lab.delivery._answers = answers
+    lab.pipeline.answers = answers
     return held
 
 
@@ -209,7 +210,7 @@ async def test_nothing_that_follows_a_post_under_its_key_is_published_once_that_
             raise Fatal("the device is lost")
         yield [answer(record) for record in records]
 
-    lab.delivery._answers = answers
+    lab.pipeline.answers = answers
     await lab.delivery.accept(fetch(0, 3, key=b"the same"))
     await lab.delivery.accept(fetch(3, 4, key=b"another"))
     await until_settled()
@@ -231,7 +232,7 @@ async def test_a_post_that_fails_while_it_waits_its_turn_does_not_disturb_the_on
         await held.wait()
         yield [answer(record) for record in records]
 
-    lab.delivery._answers = answers
+    lab.pipeline.answers = answers
     await lab.delivery.accept(fetch(0, 2, key=b"the same"))
     await until_settled()
     held.set()
@@ -262,10 +263,9 @@ def answer_in_parts(lab, *parts):
     async def answers(records):
         for gate, offsets in zip(gates, parts, strict=True):
             await gate.wait()
-            if outcomes := [answer(record) for record in records if record.offset in offsets]:
-                yield outcomes
+            yield [answer(record) for record in records if record.offset in offsets]
 
-    lab.delivery._answers = answers
+    lab.pipeline.answers = answers
     return gates
 
 
@@ -307,13 +307,51 @@ async def test_late_posts_count_against_the_bound_on_open_posts():
 async def test_a_key_is_free_as_soon_as_its_post_is_answered_though_its_batch_is_late():
     lab = Lab(Limits(batch_posts=2))
     gates = answer_in_parts(lab, [0, 2], [1, 3])
-    for offset, key in enumerate((b"early", b"late", b"early", b"late")):
-        await lab.delivery.accept(fetch(offset, offset + 1, key=key))
+    keys = (b"early", b"late", b"early", b"late")
+    await lab.delivery.accept(Fetch(ZERO, 1, [replace(record(0, offset), key=key) for offset, key in enumerate(keys)]))
     await until_settled()
     assert lab.publisher.offsets == [(0, 0), (0, 2)]
     gates[1].set()
     await lab.delivery.drain(AT_ONCE)
     assert lab.publisher.offsets == [(0, 0), (0, 2), (0, 1), (0, 3)]
+
+
+async def test_batches_that_wait_for_late_posts_only_leave_their_slots_too():
+    lab = Lab(Limits(batches=1, batch_posts=1))
+    gates = answer_in_parts(lab, [1], [0])
+    await lab.delivery.accept(fetch(0, 2))
+    await until_settled()
+    assert lab.publisher.offsets == [(0, 1)]
+    gates[1].set()
+    assert await lab.delivery.drain(AT_ONCE)
+
+
+async def test_what_follows_a_late_post_under_its_key_holds_back_nothing_of_its_own_batch():
+    lab = Lab(Limits(batches=1, batch_posts=3))
+    gates = answer_in_parts(lab, [1, 2, 3, 4, 5], [0])
+    await lab.delivery.accept(fetch(0, 1, key=b"late"))
+    await lab.delivery.accept(fetch(1, 2))
+    await lab.delivery.accept(fetch(2, 3))
+    await lab.delivery.accept(fetch(3, 4, key=b"late"))
+    await lab.delivery.accept(fetch(4, 6))
+    await until_settled()
+    assert lab.publisher.offsets == [(0, 1), (0, 2), (0, 4), (0, 5)]
+    gates[1].set()
+    assert await lab.delivery.drain(AT_ONCE)
+    assert lab.publisher.offsets[-2:] == [(0, 0), (0, 3)]
+    assert lab.source.committed(ZERO) == 6
+
+
+async def test_no_post_is_taken_in_while_too_many_wait_for_their_images(lab):
+    gates = answer_in_parts(lab, [0], [1])
+    lab.pipeline.is_crowded = True
+    waiting = asyncio.create_task(lab.delivery.accept(fetch(0, 2)))
+    await until_settled()
+    assert not waiting.done()
+    lab.pipeline.is_crowded = False
+    lab.delivery._changed.set()
+    await waiting
+    gates[1].set()
 
 
 async def test_an_answer_to_a_post_that_was_not_given_is_an_error(lab):
@@ -645,7 +683,7 @@ async def test_whatever_the_sizes_and_the_order_every_post_is_published_before_i
         lab.source.commits.append(points)
         return True
 
-    lab.delivery._answers = answers
+    lab.pipeline.answers = answers
     lab.source.commit_points = commit_points
     ends = {ZERO: 0, ONE: 0}
     for partition, size in sizes:

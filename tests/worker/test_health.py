@@ -74,7 +74,7 @@ def test_a_broker_that_is_away_is_no_reason_to_restart_until_nobody_can_be_tryin
         assert state.why_not_live() == []
         clock.now_s += PUBLISHING_STALLED_AFTER_S
         state.beat()
-        assert state.why_not_live() == ["3 answers are on their way and none arrived for 1500 s"]
+        assert state.why_not_live() == ["3 answers are on their way and none arrived for 2400 s"]
 
 
 def test_a_worker_with_nothing_to_do_is_live(state: HealthState, clock: Clock) -> None:

@@ -477,8 +477,8 @@ async def test_one_that_gives_up_takes_the_image_from_nobody(site: Site) -> None
 
 
 async def test_connections_to_one_host_and_in_all_are_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_fetcher, "MAX_CONNECTIONS", 5)
-    monkeypatch.setattr(image_fetcher, "MAX_CONNECTIONS_PER_HOST", 3)
+    monkeypatch.setattr(image_fetcher, "PLACES", 5)
+    monkeypatch.setattr(image_fetcher, "PLACES_PER_HOST", 3)
     at_once = most_per_host = most = 0
     per_host: dict[str, int] = {}
 

@@ -15,6 +15,7 @@ from PIL import Image
 from mner_model.image_status import ImageStatus
 from worker.embedding_cache import EmbeddingCache
 from worker.errors import ImageRefused
+from worker.fetch_places import PLACES_PER_HOST
 from worker.image_stage import ImageStage, PostImage
 from worker.messages import Post, decode_post
 from worker.metrics import Metrics
@@ -185,29 +186,53 @@ async def test_each_failure_is_its_own_posts_alone() -> None:
     assert results[1].report.reason == "unexpected KeyError"
 
 
-async def test_no_more_bodies_are_in_hand_than_are_fetched_at_a_time_and_who_waits_too_long_is_told() -> None:
-    web = Web({f"https://x.org/{i}": RED for i in range(40)})
+async def test_no_more_bodies_of_a_host_are_in_hand_than_it_has_places_and_who_waits_too_long_is_told() -> None:
+    web = Web({f"https://x.org/{i}": RED for i in range(20)} | {"https://y.org/": BLUE})
     stuck, in_hand = asyncio.Event(), 0
     plain = web.fetch
 
     async def fetch(url: str) -> bytes:
         nonlocal in_hand
-        in_hand += 1
-        await stuck.wait()
+        if "x.org" in url:
+            in_hand += 1
+            await stuck.wait()
         return await plain(url)
 
     web.fetch = fetch  # type: ignore[method-assign]
     async with stage(web, Encoder()) as images:
-        window = asyncio.create_task(embeddings(images, [post(str(i), url=f"https://x.org/{i}") for i in range(40)]))
-        late = asyncio.create_task(embeddings(images, [post("late", url="https://x.org/0")]))
-        [told] = await late
-        assert in_hand == 32
+        window = asyncio.create_task(embeddings(images, [post(str(i), url=f"https://x.org/{i}") for i in range(20)]))
+        [other_host] = await embeddings(images, [post("other", url="https://y.org/")])
+        assert other_host.report.status == ImageStatus.USED
+        await asyncio.sleep(0.25)
+        assert in_hand == PLACES_PER_HOST
         stuck.set()
         results = await window
-    assert told.report.status == ImageStatus.TIMED_OUT
     statuses = [str(result.report.status) for result in results]
-    assert statuses.count("used") == 32
-    assert statuses.count("timed_out") == 8
+    assert statuses.count("used") == PLACES_PER_HOST
+    assert statuses.count("timed_out") == 20 - PLACES_PER_HOST
+
+
+async def test_an_address_that_many_windows_name_takes_one_place() -> None:
+    web = Web({"https://x.org/r": RED})
+    stuck, fetched = asyncio.Event(), 0
+
+    async def fetch(url: str) -> bytes:
+        nonlocal fetched
+        fetched += 1
+        await stuck.wait()
+        return RED
+
+    web.fetch = fetch  # type: ignore[method-assign]
+    async with stage(web, Encoder()) as images:
+        windows = [
+            asyncio.create_task(embeddings(images, [post(str(i), url="https://x.org/r")]))
+            for i in range(2 * PLACES_PER_HOST)
+        ]
+        await asyncio.sleep(0.25)
+        stuck.set()
+        results = await asyncio.gather(*windows)
+    assert fetched == 1
+    assert {str(result.report.status) for [result] in results} == {"used"}
 
 
 async def test_an_encoder_that_fails_degrades_every_waiting_post_and_the_next_try_is_free() -> None:
@@ -246,11 +271,12 @@ async def test_an_address_that_answers_late_delays_only_the_posts_that_name_it()
         assert await anext(parts, None) is None
 
 
-async def test_images_that_nobody_waits_for_any_more_are_let_go() -> None:
-    web = Web({"https://x.org/r": RED})
-    let_go = asyncio.Event()
+async def test_a_window_that_is_given_up_leaves_the_image_to_the_others_and_closing_lets_all_go() -> None:
+    web = Web({})
+    started, let_go = asyncio.Event(), asyncio.Event()
 
     async def fetch(url: str) -> bytes:
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -261,6 +287,8 @@ async def test_images_that_nobody_waits_for_any_more_are_let_go() -> None:
     async with stage(web, Encoder()) as images:
         async with aclosing(images.as_ready({0: post("a", url="https://x.org/r")})) as parts:
             assert await anext(parts) == {}
-            await asyncio.sleep(0)
-        async with asyncio.timeout(5):
-            await let_go.wait()
+            await started.wait()
+        await asyncio.sleep(0)
+        assert not let_go.is_set()
+    async with asyncio.timeout(5):
+        await let_go.wait()

@@ -30,6 +30,7 @@ class ScriptedProducer:
         self.by_the_broker: dict[str, list[Exception | None]] = defaultdict(list)
         self.missing: set[str] = set()
         self.looked_up: list[str] = []
+        self._looks: tuple[int, asyncio.Event] | None = None
         self.alone: list[OutgoingMessage] = []
 
     def knows(self, topic):
@@ -37,9 +38,16 @@ class ScriptedProducer:
 
     async def partitions_for(self, topic):
         self.looked_up.append(topic)
+        if self._looks and len(self.looked_up) >= self._looks[0]:
+            self._looks[1].set()
         if topic in self.missing:
             raise UnknownTopicOrPartitionError
         return {0}
+
+    async def looks(self, times):
+        """Until topics were looked up so many times."""
+        self._looks = (times, asyncio.Event())
+        await self._looks[1].wait()
 
     async def send_alone(self, topic, value, key, *, headers):
         self.alone.append(OutgoingMessage(topic, key, value, tuple(headers)))
@@ -274,20 +282,33 @@ async def test_what_was_given_up_does_not_come_back_behind_a_retry(producer, pub
 # Topics that are missing
 
 
-async def test_a_missing_topic_is_looked_up_once_an_attempt_and_its_messages_fail_together(producer, publisher, caplog):
+async def test_a_missing_topic_is_waited_for_and_all_its_messages_with_one_look(producer, publisher, caplog):
     producer.missing = {"entities.per"}
     outcomes = [tagged(offset, ("entities", "entities.per")) for offset in range(5)]
-    published = await publisher.publish(outcomes)
-    assert {outcome.kind for outcome in published} == {"dead"}
-    assert producer.looked_up == ["entities.per"] * NO_PAUSE.attempts
-    assert {sent.topic for sent in producer.sent} == {"entities", DEAD}
-    assert "`mner-worker topics` makes what is missing" in caplog.text
+    publishing = asyncio.create_task(publisher.publish(outcomes))
+    await producer.looks(3 * NO_PAUSE.attempts)
+    assert {sent.topic for sent in producer.sent} == {"entities"}
+    assert "`mner-worker topics` makes it" in caplog.text
+    producer.missing.clear()
+    assert await publishing == outcomes
+    assert len(producer.confirmed) == 10
 
 
-async def test_a_missing_topic_of_dead_letters_stops_the_worker_with_the_remedy(producer, publisher):
+async def test_a_missing_topic_of_dead_letters_is_waited_for(producer, publisher):
     producer.missing = {DEAD}
-    with pytest.raises(Unpublishable, match=r"posts\.dead.*`mner-worker topics` makes what is missing"):
-        await publisher.publish([dead()])
+    publishing = asyncio.create_task(publisher.publish([dead()]))
+    await producer.looks(3 * NO_PAUSE.attempts)
+    producer.missing.clear()
+    await publishing
+    assert len(producer.confirmed) == 1
+
+
+async def test_a_topic_that_takes_single_messages_only_is_named_once(producer, publisher, caplog):
+    too_large = MessageSizeTooLargeError()
+    producer.by_the_broker["entities"] = [too_large, too_large, None, None, too_large, too_large, None]
+    for _ in range(2):
+        await publisher.publish([tagged(1), tagged(2)])
+    assert [message.startswith("entities refuses") for message in caplog.messages] == [True]
 
 
 async def test_a_dead_letter_with_neither_key_nor_value_is_published(producer, publisher):

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mner_model.text import Tokens
-from mner_model.vocabulary import PADDING, Alphabet, Vocabulary
+from mner_model.text_pieces import PieceBatch, TextPieces, collate_pieces
+from mner_model.vocabulary import PADDING, Alphabet
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,14 @@ class Features:
     word_ids         int64 [tokens]
     surfaces         [tokens]           read character by character
     image_embedding  float32 [dimension], None without an image
+    pieces           for the pretrained text encoder, None without one
     tags             int64 [tokens], None where there is no gold
     """
 
     word_ids: npt.NDArray[np.int64]
     surfaces: tuple[str, ...]
     image_embedding: npt.NDArray[np.float32] | None = None
+    pieces: TextPieces | None = None
     tags: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -42,6 +44,7 @@ class Batch:
     surface_index  int64 [batch, tokens]        row of char_ids
     image          float32 [batch, dimension]   zeros where there is none
     has_image      bool [batch]
+    pieces         windows for the pretrained text encoder, None without one
     tags           int64 [batch, tokens], None without gold
     """
 
@@ -51,6 +54,7 @@ class Batch:
     surface_index: Tensor
     image: Tensor
     has_image: Tensor
+    pieces: PieceBatch | None = None
     tags: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Self:
@@ -62,15 +66,9 @@ class Batch:
             self.surface_index.to(device),
             self.image.to(device),
             self.has_image.to(device),
+            None if self.pieces is None else self.pieces.to(device),
             None if self.tags is None else self.tags.to(device),
         )
-
-
-def features_of(
-    tokens: Tokens, vocabulary: Vocabulary, image_embedding: npt.NDArray[np.float32] | None = None
-) -> Features:
-    """The numbers of one post; the only way from tokens to the model, in training and in serving."""
-    return Features(np.array(vocabulary.ids(tokens), dtype=np.int64), tokens.surfaces, image_embedding)
 
 
 def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int) -> Batch:
@@ -104,6 +102,7 @@ def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int)
         torch.from_numpy(surface_index),
         torch.from_numpy(image),
         torch.from_numpy(has_image),
+        _pieces(posts, shape[1]),
         _tags(posts, shape),
     )
 
@@ -114,6 +113,11 @@ def _char_ids(surfaces: Sequence[str], alphabet: Alphabet) -> Tensor:
     for position, ids in enumerate(rows):
         char_ids[position, : len(ids)] = ids
     return torch.from_numpy(char_ids)
+
+
+def _pieces(posts: Sequence[Features], longest: int) -> PieceBatch | None:
+    pieces = [post.pieces for post in posts if post.pieces is not None]
+    return collate_pieces(pieces, longest) if len(pieces) == len(posts) else None
 
 
 def _tags(posts: Sequence[Features], shape: tuple[int, int]) -> Tensor | None:

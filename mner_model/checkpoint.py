@@ -1,6 +1,7 @@
 """A trained tagger on disk: config.json, weights.safetensors, vocabulary.txt in one folder. Never pickle.
 
-The fingerprint is the sha256 of the three files' contents: two checkpoints with one fingerprint tag alike.
+A pretrained text encoder adds its tokenizer.json. The fingerprint is the sha256 of the files' contents: two checkpoints
+with one fingerprint tag alike.
 """
 
 import hashlib
@@ -23,13 +24,18 @@ from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import label_vectors
 from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
+from mner_model.preprocessing import Preprocessing
+from mner_model.text_encoder import TextEncoder
+from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.txt"
+TOKENIZER_FILE = "tokenizer.json"
 _FILES = {CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE}
+_POSSIBLE_FILES = {*_FILES, TOKENIZER_FILE}
 _LABEL_VECTORS = "image.label_vectors"
 _SEEN_MENTIONS = "training.seen_mentions"
 
@@ -50,13 +56,17 @@ class Checkpoint:
 
     name: str
     model: MultimodalTagger
-    vocabulary: Vocabulary
-    alphabet: Alphabet
+    preprocessing: Preprocessing
     image_encoder: dict[str, Any] | None = None
     label_vectors: Tensor | None = None
     seen_mentions: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     training: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words it knows."""
+        return self.preprocessing.vocabulary
 
     def set_image_encoder(self, config: ImageEncoderConfig) -> None:
         """From here on images reach the tagger through this encoder, in words of this checkpoint's vocabulary."""
@@ -79,6 +89,8 @@ class Checkpoint:
                 tensors[_LABEL_VECTORS] = self.label_vectors.to(torch.float16).contiguous()
             tensors[_SEEN_MENTIONS] = self.seen_mentions.contiguous()
             save_file(tensors, draft / WEIGHTS_FILE)
+            if self.preprocessing.pieces is not None:
+                (draft / TOKENIZER_FILE).write_text(self.preprocessing.pieces.json, encoding="utf-8", newline="\n")
             words = "\n".join(self.vocabulary.forms[len(SPECIAL_FORMS) :])
             (draft / VOCABULARY_FILE).write_text(words + "\n", encoding="utf-8", newline="\n")
             config = json.dumps(self._config(), indent=2, ensure_ascii=False) + "\n"
@@ -96,8 +108,12 @@ class Checkpoint:
             "format": FORMAT,
             "name": self.name,
             "model": self.model.config.to_json(),
-            "alphabet": self.alphabet.characters,
+            "alphabet": self.preprocessing.alphabet.characters,
             "trained_words": _trained_words(self.model),
+            "text_encoder": None if self.preprocessing.pieces is None else self.model.text.config,
+            "text_longest_window": None
+            if self.preprocessing.pieces is None
+            else self.preprocessing.pieces.longest_window,
             "image_encoder": self.image_encoder,
             "training": dict(self.training),
         }
@@ -122,7 +138,7 @@ def check_destination(folder: Path) -> None:
     """Raises CheckpointError unless a checkpoint may be written here: to nothing, an empty folder, or an older one."""
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder}: is a file, expected a folder for the checkpoint, or nothing yet")
-    strangers = {path.name for path in folder.iterdir()} - _FILES if folder.exists() else set()
+    strangers = {path.name for path in folder.iterdir()} - _POSSIBLE_FILES if folder.exists() else set()
     if strangers:
         raise CheckpointError(
             f"{folder}: holds {min(strangers)}, which is no part of a checkpoint; name another folder"
@@ -149,11 +165,14 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         words = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
         vocabulary = Vocabulary(words)
         alphabet = Alphabet(config["alphabet"])
+        model_config = ModelConfig.from_json(config["model"])
+        text_encoder, pieces = _read_text_encoder(folder, config)
         model = MultimodalTagger(
-            ModelConfig.from_json(config["model"]),
+            model_config,
             words=len(vocabulary),
             trained_words=config["trained_words"],
             alphabet_size=len(alphabet),
+            text_encoder=text_encoder,
         )
         tensors = load_file(folder / WEIGHTS_FILE)
         label_vectors = tensors.pop(_LABEL_VECTORS, None)
@@ -167,8 +186,9 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
     return Checkpoint(
         name=str(config.get("name", folder.name)),
         model=model.to(device).eval(),
-        vocabulary=vocabulary,
-        alphabet=alphabet,
+        preprocessing=Preprocessing(
+            vocabulary, alphabet, model_config.image_dimension, pieces, model_config.text_reads_captions
+        ),
         image_encoder=config.get("image_encoder"),
         label_vectors=None if label_vectors is None else label_vectors.float(),
         seen_mentions=seen_mentions,
@@ -195,6 +215,16 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def _read_text_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[TextEncoder | None, PieceTokenizer | None]:
+    described = config.get("text_encoder")
+    if described is None:
+        return None, None
+    if not (folder / TOKENIZER_FILE).is_file():
+        raise CheckpointError(f"checkpoint {folder}: {TOKENIZER_FILE} is missing, its text encoder needs it")
+    tokenizer = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
+    return TextEncoder(described), PieceTokenizer(tokenizer, config["text_longest_window"])
+
+
 def _check_shapes(folder: Path, model: MultimodalTagger, tensors: Mapping[str, Tensor]) -> None:
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found_shapes = {name: tuple(value.shape) for name, value in tensors.items()}
@@ -215,7 +245,9 @@ def _for_storage(value: Tensor) -> Tensor:
 
 def _fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
-    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE):
+    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, TOKENIZER_FILE):
+        if not (folder / name).exists():
+            continue
         content = hashlib.sha256()
         with (folder / name).open("rb") as file:
             while chunk := file.read(1 << 20):

@@ -40,7 +40,7 @@ def main() -> None:
 @main.command()
 @click.option("--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from.")
 @click.option("--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by.")
-@click.option("--vectors", type=_FILE, required=True, help="Word vectors in GloVe's text format, plain, .gz or .xz.")
+@click.option("--vectors", type=_FILE, help="Word vectors in GloVe's text format, plain, .gz or .xz.")
 @click.option("--words", type=int, help="Most pretrained words to keep.  [default: all]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the checkpoint to.")
 @click.option("--name", default="word-char-image", show_default=True, help="The model's name in its records.")
@@ -56,7 +56,7 @@ def main() -> None:
 def train(
     train_files: tuple[Path, ...],
     valid_files: tuple[Path, ...],
-    vectors: Path,
+    vectors: Path | None,
     words: int | None,
     out: Path,
     name: str,
@@ -71,12 +71,14 @@ def train(
     """Train a tagger and write its checkpoint.
 
     Captions of the posts' images are read from FILE.captions.tsv beside each FILE.txt, where there are any.
-    The weights with the best mean lenient F1 over the --valid files are kept; no other data has a say.
+    The weights with the best mean lenient F1 over the --valid files are kept; no other data has a say. Where the
+    training stands is kept beside OUT, in OUT.training; the same command goes on from there after a stop.
     """
     from mner_model.checkpoint import check_destination
     from mner_model.image_encoder import ImageEncoderConfig
     from mner_model.image_words import check_image_encoder
     from mner_model.predictor import device_of
+    from mner_model.text_encoder import TextEncoder
     from mner_model.train import Trainer, WordVectors
     from mner_model.vocabulary import read_vectors
 
@@ -87,20 +89,34 @@ def train(
             images = ImageEncoderConfig(image_encoder, str(image_weights) if image_weights else None, "label_words")
             check_image_encoder(images)  # now, not after an hour of training
         check_destination(out)
-        _say(f"reading {vectors.name}")
-        forms, table = read_vectors(vectors, words)
+        word_vectors, text = None, None
+        if {"word", "image"} & {*model_config.modalities}:
+            if vectors is None:
+                raise ConfigError(f"--vectors: the modalities {', '.join(model_config.modalities)} need word vectors")
+            _say(f"reading {vectors.name}")
+            word_vectors = WordVectors(*read_vectors(vectors, words))
+            dimension = word_vectors.vectors.shape[1]
+            model_config = replace(model_config, word_dimension=dimension, image_dimension=dimension)
+        if model_config.text_encoder:
+            _say(f"reading {model_config.text_encoder}")
+            text = TextEncoder.pretrained(model_config.text_encoder)
+            # a folder's name is enough for people, and where it lies is nobody's business
+            model_config = replace(model_config, text_encoder=Path(model_config.text_encoder).name)
         trainer = Trainer(
             [example for file in train_files for example in _read(file)],
             _validation_sets(valid_files),
-            WordVectors(forms, table),
-            replace(model_config, word_dimension=table.shape[1], image_dimension=table.shape[1]),
+            word_vectors,
+            model_config,
             TrainingConfig(seed=seed, epochs=epochs).changed(_pairs(recipe_changes)),
             str(device_of(device)),
+            text,
         )
-        checkpoint = trainer.run(name, _say_epoch)
+        state_file = out.with_name(out.name + ".training")
+        checkpoint = trainer.run(name, _say_epoch, state_file)
         if images is not None:
             checkpoint.set_image_encoder(images)
         fingerprint = checkpoint.save(out)
+        state_file.unlink(missing_ok=True)
         _say(f"wrote {out}, fingerprint {fingerprint[:12]}")
 
 
@@ -264,11 +280,22 @@ def _failures() -> Iterator[None]:
     from mner_model.checkpoint import CheckpointError
     from mner_model.data import DataError
     from mner_model.image_encoder import ImageEncoderError
+    from mner_model.text_encoder import TextEncoderError
+    from mner_model.training_state import TrainingStateError
     from mner_model.vocabulary import VectorsError
 
+    known = (
+        CheckpointError,
+        ConfigError,
+        DataError,
+        ImageEncoderError,
+        TextEncoderError,
+        TrainingStateError,
+        VectorsError,
+    )
     try:
         yield
-    except (CheckpointError, ConfigError, DataError, ImageEncoderError, VectorsError) as error:
+    except known as error:
         _say(f"mner-model: {error}")
         sys.exit(1)
 

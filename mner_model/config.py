@@ -6,9 +6,11 @@ from typing import Any, Literal, Self, get_args
 
 from mner_model.labels import ENTITY_TYPES
 
-Modality = Literal["word", "char", "image"]
+Modality = Literal["word", "char", "text", "image"]
 FusionName = Literal["concatenation", "attention", "gated_attention"]
 CharEncoderName = Literal["bilstm", "cnn"]
+EntityEncoderName = Literal["lstm", "none"]
+Precision = Literal["float32", "bfloat16"]
 
 
 class ConfigError(ValueError):
@@ -20,6 +22,11 @@ class _Config:
     def to_json(self) -> dict[str, Any]:
         """Plain values, as they go into the checkpoint."""
         return asdict(self)
+
+    def choices(self) -> dict[str, Any]:
+        """The fields that are not as they come: the same for versions that differ in fields nobody chose."""
+        plain = self.to_json()
+        return {field.name: plain[field.name] for field in fields(self) if plain[field.name] != field.default}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -42,10 +49,20 @@ class _Config:
                 known = ", ".join(f.name for f in fields(self))
                 raise ConfigError(f"{type(self).__name__} has no {name}: expected one of {known}")
             try:
-                values[name] = tuple(text.split(",")) if isinstance(current, tuple) else type(current)(text)
+                values[name] = _value(text, current)
             except ValueError:
                 raise ConfigError(f"{name}: expected {type(current).__name__}, got {text!r}") from None
         return replace(self, **values)
+
+
+def _value(text: str, current: float | str | tuple[str, ...]) -> Any:
+    if isinstance(current, tuple):
+        return tuple(text.split(","))
+    if isinstance(current, bool):
+        if text not in ("true", "false"):
+            raise ValueError(text)
+        return text == "true"
+    return type(current)(text)
 
 
 @dataclass(frozen=True)
@@ -58,19 +75,28 @@ class ModelConfig(_Config):
     char_dimension: int = 30
     char_hidden: int = 50  # per direction, or per filter width
     char_encoder: CharEncoderName = "bilstm"
+    text_encoder: str = ""  # folder or hub name of a pretrained Transformer, for the modality text
+    text_reads_captions: bool = False  # an image's caption goes behind the text
     image_dimension: int = 100  # what the image encoder gives; 100: words about the image, in the words' vector space
     fusion: FusionName = "gated_attention"
     fused_dimension: int = 200
-    hidden: int = 200  # entity Bi-LSTM, per direction
+    entity_encoder: EntityEncoderName = "lstm"  # over the fused tokens, before the CRF
+    hidden: int = 200  # of it, per direction
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, allowed in (("fusion", get_args(FusionName)), ("char_encoder", get_args(CharEncoderName))):
+        for name, allowed in (
+            ("fusion", get_args(FusionName)),
+            ("char_encoder", get_args(CharEncoderName)),
+            ("entity_encoder", get_args(EntityEncoderName)),
+        ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         known = get_args(Modality)
         if not self.modalities or len({*self.modalities} & {*known}) < len(self.modalities):
             raise ConfigError(f"modalities: expected one or more of {', '.join(known)}, got {self.modalities!r}")
+        if ("text" in self.modalities) != bool(self.text_encoder):
+            raise ConfigError(f"text_encoder: expected a name with the modality text only, got {self.text_encoder!r}")
         if set(self.types) != set(ENTITY_TYPES):
             raise ConfigError(f"types: expected {', '.join(ENTITY_TYPES)}, got {self.types!r}")
         for name in ("word_dimension", "char_dimension", "char_hidden", "image_dimension", "fused_dimension", "hidden"):
@@ -82,13 +108,19 @@ class ModelConfig(_Config):
 
 @dataclass(frozen=True)
 class TrainingConfig(_Config):
-    """The recipe: AdamW on length-bucketed batches, a moving average of the weights, chosen on validation."""
+    """The recipe: AdamW on length-bucketed batches, a moving average of the weights, chosen on validation.
+
+    The learning rates rise over the first `warmup_share` of all steps and fall to a twentieth by the last one.
+    """
 
     seed: int = 0
     epochs: int = 20
     batch_posts: int = 16
     learning_rate: float = 1e-3
     vector_learning_rate: float = 1e-3
+    text_learning_rate: float = 5e-5  # of a pretrained text encoder
+    warmup_share: float = 0.0
+    precision: Precision = "float32"  # of the forward pass; bfloat16 is for GPUs, and 3 to 4 times slower on CPUs
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
     word_dropout: float = 0.1  # a word is read as unknown, its characters stay
@@ -99,9 +131,11 @@ class TrainingConfig(_Config):
         for name in ("epochs", "batch_posts"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "vector_learning_rate", "clip_norm"):
+        if self.precision not in get_args(Precision):
+            raise ConfigError(f"precision: expected {' or '.join(get_args(Precision))}, got {self.precision!r}")
+        for name in ("learning_rate", "vector_learning_rate", "text_learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}: expected more than 0, got {getattr(self, name)}")
-        for name in ("word_dropout", "modality_dropout", "average_decay"):
+        for name in ("word_dropout", "modality_dropout", "average_decay", "warmup_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: expected 0 to 1, got {getattr(self, name)}")

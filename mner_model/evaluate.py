@@ -4,9 +4,9 @@ A mention counts as found when start, end and type agree, summed over the corpus
 conlleval does. Strict and lenient differ in how orphan I- tags are read: see `mner_model.labels`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from mner_model.labels import Span, spans_lenient, spans_strict
 
@@ -58,6 +58,13 @@ class Evaluation:
     per_type: dict[type_name, Score] = field(default_factory=dict)
     seen: Score = field(default_factory=Score)
     unseen: Score = field(default_factory=Score)
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, Any]) -> Self:
+        """Back from `dataclasses.asdict`."""
+        per_type = {name: Score(**score) for name, score in counts["per_type"].items()}
+        others = {name: Score(**score) for name, score in counts.items() if name != "per_type"}
+        return cls(per_type=per_type, **others)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values in the order people read them."""

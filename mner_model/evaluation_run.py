@@ -58,7 +58,7 @@ def _document(predictor: Predictor, example: Example) -> Document:
     embedding = None
     if example.caption is not None and predictor.image_dimension is not None:
         embedding = words_vector(caption_words(example.caption), predictor.vocabulary, predictor.word_encoder)
-    return Document(example.text, embedding, example.tokens)
+    return Document(example.text, embedding, example.tokens, example.caption)
 
 
 def _score(predictor: Predictor, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Evaluation:

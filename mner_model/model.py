@@ -12,6 +12,7 @@ from mner_model.crf import CRF
 from mner_model.encoders import BiLSTM, CharBiLSTM, CharCNN, WordEncoder
 from mner_model.fusion import Concatenation, ModalityAttention
 from mner_model.labels import Span, TagSet, spans_strict
+from mner_model.text_encoder import TextEncoder
 from mner_model.vocabulary import UNKNOWN
 
 
@@ -25,9 +26,18 @@ class TaggedPost:
 
 
 class MultimodalTagger(nn.Module):
-    """Emissions of BIO tags from any subset of word, character and image, under one CRF."""
+    """Emissions of BIO tags from any subset of word, character, text and image, under one CRF."""
 
-    def __init__(self, config: ModelConfig, *, words: int, trained_words: int, alphabet_size: int) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        words: int,
+        trained_words: int,
+        alphabet_size: int,
+        text_encoder: TextEncoder | None = None,
+    ) -> None:
+        """text_encoder: the one that the configuration names, where it names one."""
         super().__init__()
         self.config = config
         self.tagset = TagSet(config.types)
@@ -40,12 +50,20 @@ class MultimodalTagger(nn.Module):
             char_encoder = {"bilstm": CharBiLSTM, "cnn": CharCNN}[config.char_encoder]
             self.characters = char_encoder(alphabet_size, config.char_dimension, config.char_hidden)
             dimensions["char"] = self.characters.dimension
+        if "text" in config.modalities:
+            if text_encoder is None:
+                raise ValueError(f"expected a text encoder, the configuration names {config.text_encoder!r}")
+            self.text = text_encoder
+            dimensions["text"] = text_encoder.dimension
         if "image" in config.modalities:
             dimensions["image"] = config.image_dimension
         self.fusion = _fusion(config, dimensions)
         self.dropout = nn.Dropout(config.dropout)
-        self.entity_lstm = BiLSTM(self.fusion.dimension, config.hidden)
-        self.emission = nn.Linear(self.entity_lstm.dimension, len(self.tagset))
+        dimension = self.fusion.dimension
+        if config.entity_encoder == "lstm":
+            self.entity_lstm = BiLSTM(dimension, config.hidden)
+            dimension = self.entity_lstm.dimension
+        self.emission = nn.Linear(dimension, len(self.tagset))
         self.crf = CRF(self.tagset)
 
     def forward(self, batch: Batch, word_dropout: float = 0.0) -> tuple[Tensor, Tensor | None]:
@@ -55,7 +73,7 @@ class MultimodalTagger(nn.Module):
         """
         inputs: dict[str, Tensor] = {}
         everywhere = torch.ones(len(batch.mask), dtype=torch.bool, device=batch.mask.device)
-        present = {"word": everywhere, "char": everywhere, "image": batch.has_image}
+        present = {"word": everywhere, "char": everywhere, "text": everywhere, "image": batch.has_image}
         if "word" in self.config.modalities:
             word_ids = batch.word_ids
             if word_dropout:
@@ -64,10 +82,16 @@ class MultimodalTagger(nn.Module):
             inputs["word"] = self.words(word_ids)
         if "char" in self.config.modalities:
             inputs["char"] = self.characters(batch.char_ids)[batch.surface_index]
+        if "text" in self.config.modalities:
+            if batch.pieces is None:
+                raise ValueError("expected a batch with pieces for the text encoder")
+            inputs["text"] = self.text(batch.pieces)
         if "image" in self.config.modalities and bool(batch.has_image.any()):
             inputs["image"] = batch.image.unsqueeze(1).expand(-1, batch.mask.shape[1], -1)
         fused, weights = self.fusion({name: self.dropout(value) for name, value in inputs.items()}, present)
-        hidden = self.dropout(self.entity_lstm(self.dropout(fused), batch.mask))
+        hidden = self.dropout(fused)
+        if self.config.entity_encoder == "lstm":
+            hidden = self.dropout(self.entity_lstm(hidden, batch.mask))
         return self.emission(hidden), weights
 
     def loss(self, batch: Batch, word_dropout: float = 0.0) -> Tensor:
@@ -75,7 +99,7 @@ class MultimodalTagger(nn.Module):
         if batch.tags is None:
             raise ValueError("expected a batch with gold tags")
         emissions, _ = self(batch, word_dropout)
-        return -self.crf.log_likelihood(emissions, batch.mask, batch.tags).mean()
+        return -self.crf.log_likelihood(emissions.float(), batch.mask, batch.tags).mean()
 
     @torch.inference_mode()
     def tag(self, batch: Batch) -> list[TaggedPost]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,16 @@ class MovingAverage:
     def weights(self) -> dict[str, Tensor]:
         """A copy of the averaged weights."""
         return {name: value.clone() for name, value in self._average.items()}
+
+    def state(self) -> dict[str, Any]:
+        """For `restore`."""
+        return {"steps": self._steps, "average": self._average}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state` was taken."""
+        self._steps = state["steps"]
+        for name, value in self._average.items():
+            value.copy_(state["average"][name])
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mner_model.batch import collate, features_of
 from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from mner_model.encoders import WordEncoder
 from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, ImageEncoderError
@@ -31,11 +30,13 @@ class Document:
 
     image_embedding  float32 [image_dimension] of `Predictor.embed_images`, None without an image
     tokens           of `Predictor.tokenize`, where the caller has them already
+    caption          of the image, for a tagger that reads captions
     """
 
     text: str
     image_embedding: npt.NDArray[np.float32] | None = None
     tokens: Tokens | None = None
+    caption: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +156,11 @@ class Predictor:
         while order:
             rows = order[: _fitting([len(tokens[i]) for i in order], max_tokens)]
             order = order[len(rows) :]
+            preprocessing = self._checkpoint.preprocessing
             features = [
-                features_of(tokens[i], self._checkpoint.vocabulary, self._embedding(documents[i])) for i in rows
+                preprocessing.features(tokens[i], self._embedding(documents[i]), documents[i].caption) for i in rows
             ]
-            batch = collate(features, self._checkpoint.alphabet, self._model.config.image_dimension)
+            batch = preprocessing.collate(features)
             for i, tagged in zip(rows, self._model.tag(batch.to(self.device)), strict=True):
                 predictions[i] = _prediction(documents[i].text, tokens[i], tagged)
         return predictions

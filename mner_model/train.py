@@ -3,17 +3,20 @@
 `Trainer` reads in the order things happen: vocabulary, model, epochs, choice.
 """
 
+import json
 import math
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from mner_model.batch import Batch, Features, collate, features_of
+from mner_model.batch import Batch, Features
 from mner_model.checkpoint import Checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example, captions_fingerprint, fingerprint, mention_hashes
@@ -21,10 +24,16 @@ from mner_model.evaluate import Evaluation, evaluate
 from mner_model.image_words import caption_words, words_vector
 from mner_model.model import MultimodalTagger
 from mner_model.moving_average import MovingAverage
+from mner_model.optimization import new_optimizer, new_schedule
+from mner_model.preprocessing import Preprocessing
+from mner_model.text_encoder import TextEncoder
+from mner_model.text_pieces import PieceTokenizer
+from mner_model.training_state import load_state, save_state
 from mner_model.vocabulary import SPECIAL_FORMS, Vocabulary, alphabet_of, count_forms
 
 _UNKNOWN_DEVIATION = 0.3  # of a first vector for a word without a pretrained one; about that of GloVe's own
 _BUCKET_BATCHES = 50  # posts are sorted by length within this many batches
+_SAVE_EVERY_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -50,44 +59,63 @@ class EpochReport:
         return sum(scores.lenient.f1 for scores in self.validation.values()) / len(self.validation)
 
 
+@dataclass
+class _Progress:
+    """How far a training is: `step` batches into pass `epoch`, with the loss of this pass so far."""
+
+    epoch: int = 1
+    step: int = 0
+    loss: float = 0.0
+    posts: int = 0
+
+
 class Trainer:
     """Trains one tagger.
 
     train       examples to learn from
     validation  sets by name; the weights with the best mean lenient F1 over them are kept
     vectors     pretrained word vectors; those of words beyond the training data go along, frozen in 8 bits
+    text        pretrained text encoder and its tokenizer, for the modality text
     """
 
     def __init__(
         self,
         train: Sequence[Example],
         validation: Mapping[str, Sequence[Example]],
-        vectors: WordVectors,
+        vectors: WordVectors | None,
         model_config: ModelConfig,
         config: TrainingConfig,
         device: str = "cpu",
+        text: tuple[TextEncoder, PieceTokenizer] | None = None,
     ) -> None:
         if not train or not validation or not all(validation.values()):
             raise ValueError("expected training examples and at least one non-empty validation set")
         self.config = config
         self.device = device
-        self._random = random.Random(config.seed)  # noqa: S311 (nothing secret)
         torch.manual_seed(config.seed)
-        self.alphabet = alphabet_of(example.tokens for example in train)
-        self.vocabulary, trained = _vocabulary(train, vectors)
+        text_encoder, pieces = text or (None, None)
+        alphabet = alphabet_of(example.tokens for example in train)
+        vocabulary, trained = _vocabulary(train, vectors)
+        self.preprocessing = Preprocessing(
+            vocabulary, alphabet, model_config.image_dimension, pieces, model_config.text_reads_captions
+        )
         self.model = MultimodalTagger(
             model_config,
-            words=len(self.vocabulary),
+            words=len(vocabulary),
             trained_words=trained,
-            alphabet_size=len(self.alphabet),
+            alphabet_size=len(alphabet),
+            text_encoder=text_encoder,
         )
         if hasattr(self.model, "words"):
-            self.model.words.set_pretrained(_table(self.vocabulary, vectors), unknown_deviation=_UNKNOWN_DEVIATION)
+            if vectors is None:
+                raise ValueError(f"expected word vectors for the modalities {', '.join(model_config.modalities)}")
+            self.model.words.set_pretrained(_table(vocabulary, vectors), unknown_deviation=_UNKNOWN_DEVIATION)
         self.model.to(device)
         self._train = [self._features(example) for example in train if len(example.tokens)]
+        self._train_without_image = [replace(post, image_embedding=None) for post in self._train]
         self._validation = validation
         self._features_of_validation = {
-            name: [self._features(example) for example in examples] for name, examples in validation.items()
+            name: [self._text_features(example) for example in examples] for name, examples in validation.items()
         }
         self._seen = torch.tensor(sorted(mention_hashes(train)), dtype=torch.int64)
         self._data = {
@@ -96,104 +124,156 @@ class Trainer:
             "validation": {name: _data_story(examples) for name, examples in validation.items()},
         }
 
-    def run(self, name: str, on_epoch: Callable[[EpochReport], None] | None = None) -> Checkpoint:
-        """All epochs; the checkpoint holds the averaged weights of the best one."""
-        optimizer = self._optimizer()
+    def run(
+        self, name: str, on_epoch: Callable[[EpochReport], None] | None = None, state_file: Path | None = None
+    ) -> Checkpoint:
+        """All epochs; the checkpoint holds the averaged weights of the best one.
+
+        state_file  where the training stands, written now and then; when it is there, the training goes on from it
+        """
         steps_per_epoch = math.ceil(len(self._train) / self.config.batch_posts)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: max(0.05, 1.0 - step / (steps_per_epoch * self.config.epochs))
-        )
-        average = MovingAverage(self.model, self.config.average_decay)
-        best_f1, best_weights, reports = -1.0, average.weights(), []
-        for epoch in range(1, self.config.epochs + 1):
-            loss = self._epoch(optimizer, schedule, average)
-            with average.applied():
-                scores = {name: self.score(name) for name in self._validation}
-            report = EpochReport(epoch, loss, scores, best=False)
-            if report.f1 > best_f1:
-                best_f1, best_weights = report.f1, average.weights()
-                report = replace(report, best=True)
-            reports.append(report)
-            if on_epoch is not None:
-                on_epoch(report)
-        self.model.load_state_dict(best_weights, strict=False)
+        self._optimizer = new_optimizer(self.model, self.config)
+        self._schedule = new_schedule(self._optimizer, self.config, steps_per_epoch * self.config.epochs)
+        self._average = MovingAverage(self.model, self.config.average_decay)
+        self._progress = _Progress()
+        self._reports: list[EpochReport] = []
+        self._best_f1, self._best_weights = -1.0, self._average.weights()
+        if state_file is not None:
+            self._restore(state_file)
+        self._state_file, self._saved_at = state_file, time.monotonic()
+        while self._progress.epoch <= self.config.epochs:
+            self._epoch()
+            self._end_epoch(on_epoch)
+            self._save()
+        self.model.load_state_dict(self._best_weights, strict=False)
         self.model.eval()
-        return Checkpoint(
-            name,
-            self.model,
-            self.vocabulary,
-            self.alphabet,
-            seen_mentions=self._seen,
-            training=self._story(reports),
-        )
+        return Checkpoint(name, self.model, self.preprocessing, seen_mentions=self._seen, training=self._story())
 
-    def _epoch(
-        self,
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
-        average: MovingAverage,
-    ) -> float:
+    def _epoch(self) -> None:
         self.model.train()
-        total, posts = 0.0, 0
-        for batch in self._batches():
-            optimizer.zero_grad()
-            loss = self.model.loss(batch, self.config.word_dropout)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-            optimizer.step()
-            schedule.step()
-            average.update()
-            total += float(loss.detach()) * len(batch.mask)
-            posts += len(batch.mask)
-        return total / posts
+        progress = self._progress
+        for batch in self._batches(progress.epoch, progress.step):
+            loss = self._step(batch)
+            progress.step += 1
+            progress.loss += loss * len(batch.mask)
+            progress.posts += len(batch.mask)
+            if time.monotonic() - self._saved_at > _SAVE_EVERY_S:
+                self._save()
 
-    def _batches(self) -> Iterator[Batch]:
-        """Shuffled batches of posts of like length; some images left out (modality dropout)."""
+    def _step(self, batch: Batch) -> float:
+        self._optimizer.zero_grad()
+        with torch.autocast(
+            torch.device(self.device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
+        ):
+            loss = self.model.loss(batch, self.config.word_dropout)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self._optimizer.step()
+        self._schedule.step()
+        self._average.update()
+        return float(loss.detach())
+
+    def _end_epoch(self, on_epoch: Callable[[EpochReport], None] | None) -> None:
+        progress = self._progress
+        with self._average.applied():
+            scores = {name: self.score(name) for name in self._validation}
+        report = EpochReport(progress.epoch, progress.loss / progress.posts, scores, best=False)
+        if report.f1 > self._best_f1:
+            self._best_f1, self._best_weights = report.f1, self._average.weights()
+            report = replace(report, best=True)
+        self._reports.append(report)
+        self._progress = _Progress(progress.epoch + 1)
+        if on_epoch is not None:
+            on_epoch(report)
+
+    def _batches(self, epoch: int, begun: int) -> Iterator[Batch]:
+        """Shuffled batches of posts of like length; some images left out (modality dropout).
+
+        begun  so many were had before the training was stopped; the same seed and pass give the same batches
+        """
+        drawn = random.Random(f"{self.config.seed}/{epoch}")  # noqa: S311 (nothing secret)
         order = list(range(len(self._train)))
-        self._random.shuffle(order)
+        drawn.shuffle(order)
         size = self.config.batch_posts
         batches: list[list[int]] = []
         for start in range(0, len(order), size * _BUCKET_BATCHES):
             bucket = sorted(order[start : start + size * _BUCKET_BATCHES], key=lambda i: len(self._train[i]))
             batches.extend(bucket[i : i + size] for i in range(0, len(bucket), size))
-        self._random.shuffle(batches)
-        for batch in batches:
-            posts = [self._train[i] for i in batch]
-            posts = [
-                replace(post, image_embedding=None) if self._random.random() < self.config.modality_dropout else post
-                for post in posts
-            ]
-            yield collate(posts, self.alphabet, self.model.config.image_dimension).to(self.device)
+        drawn.shuffle(batches)
+        for number, batch in enumerate(batches):
+            without = [drawn.random() < self.config.modality_dropout for _ in batch]
+            if number >= begun:
+                posts = [
+                    (self._train_without_image if left_out else self._train)[i]
+                    for i, left_out in zip(batch, without, strict=True)
+                ]
+                yield self.preprocessing.collate(posts).to(self.device)
 
     def score(self, name: str) -> Evaluation:
         """Scores of a validation set, from its text alone: the default must serve posts without images first."""
         examples = self._validation[name]
-        features = [replace(post, image_embedding=None) for post in self._features_of_validation[name]]
-        predicted = predict_word_tags(self.model, examples, features, self.alphabet, self.device)
+        predicted = predict_word_tags(
+            self.model, examples, self._features_of_validation[name], self.preprocessing, self.device
+        )
         return evaluate(
             [e.words for e in examples], [e.tags for e in examples], predicted, types=self.model.config.types
         )
 
+    # Features
+
     def _features(self, example: Example) -> Features:
         image = None
         if "image" in self.model.config.modalities and example.caption is not None:
-            image = words_vector(caption_words(example.caption), self.vocabulary, self.model.words)
-        features = features_of(example.tokens, self.vocabulary, image)
+            image = words_vector(caption_words(example.caption), self.preprocessing.vocabulary, self.model.words)
+        features = self.preprocessing.features(example.tokens, image, example.caption)
         tags = np.array([self.model.tagset.index(tag) for tag in example.token_tags()], dtype=np.int64)
         return replace(features, tags=tags)
 
-    def _optimizer(self) -> torch.optim.Optimizer:
-        config = self.config
-        vectors = {id(p) for p in self.model.words.parameters()} if hasattr(self.model, "words") else set()
-        tables = [p for p in self.model.parameters() if id(p) in vectors]
-        others = [p for p in self.model.parameters() if id(p) not in vectors]
-        groups: list[dict[str, Any]] = [{"params": others, "lr": config.learning_rate}]
-        if tables:
-            groups.append({"params": tables, "lr": config.vector_learning_rate, "weight_decay": 0.0})
-        return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    def _text_features(self, example: Example) -> Features:
+        return self.preprocessing.features(example.tokens)
 
-    def _story(self, reports: Sequence[EpochReport]) -> dict[str, Any]:
-        best = max(reports, key=lambda report: report.f1)
+    # Going on after a stop
+
+    def _run(self) -> dict[str, Any]:
+        """What must be the same for a training to go on."""
+        return {
+            "recipe": _plain(self.config.choices()),
+            "model": _plain(self.model.config.choices()),
+            "data": _plain(self._data),
+        }
+
+    def _save(self) -> None:
+        if self._state_file is None:
+            return
+        state = {
+            "progress": vars(self._progress),
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "average": self._average.state(),
+            "best_f1": self._best_f1,
+            "best_weights": self._best_weights,
+            "reports": [_plain_report(report) for report in self._reports],
+            "random": torch.get_rng_state(),
+        }
+        save_state(self._state_file, self._run(), state)
+        self._saved_at = time.monotonic()
+
+    def _restore(self, state_file: Path) -> None:
+        state = load_state(state_file, self._run())
+        if state is None:
+            return
+        self._progress = _Progress(**state["progress"])
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._average.restore(state["average"])
+        self._best_f1, self._best_weights = state["best_f1"], state["best_weights"]
+        self._reports = [_report(plain) for plain in state["reports"]]
+        torch.set_rng_state(state["random"])
+
+    def _story(self) -> dict[str, Any]:
+        best = max(self._reports, key=lambda report: report.f1)
         return {
             "config": self.config.to_json(),
             "data": self._data,
@@ -207,7 +287,7 @@ def predict_word_tags(
     model: MultimodalTagger,
     examples: Sequence[Example],
     features: Sequence[Features],
-    alphabet: Any,
+    preprocessing: Preprocessing,
     device: str,
     batch_posts: int = 64,
 ) -> list[tuple[str, ...]]:
@@ -217,7 +297,7 @@ def predict_word_tags(
     tags: list[tuple[str, ...]] = [example.word_tags(()) for example in examples]
     for start in range(0, len(order), batch_posts):
         rows = order[start : start + batch_posts]
-        batch = collate([features[i] for i in rows], alphabet, model.config.image_dimension).to(device)
+        batch = preprocessing.collate([features[i] for i in rows]).to(device)
         for i, post in zip(rows, model.tag(batch), strict=True):
             tags[i] = examples[i].word_tags(post.spans)
     return tags
@@ -231,15 +311,14 @@ def _data_story(examples: Sequence[Example], *, with_captions: bool = False) -> 
     }
 
 
-def _vocabulary(train: Sequence[Example], vectors: WordVectors) -> tuple[Vocabulary, int]:
+def _vocabulary(train: Sequence[Example], vectors: WordVectors | None) -> tuple[Vocabulary, int]:
     """Trained forms (in the training data, twice or with a vector), then all others that have a vector."""
+    forms = vectors.forms if vectors is not None else ()
     counts = count_forms(example.tokens for example in train)
-    known = set(vectors.forms)
+    known = set(forms)
     trained = [form for form, count in counts.most_common() if count > 1 or form in known]
     own = {*trained, *SPECIAL_FORMS}
-    return Vocabulary([*trained, *(form for form in vectors.forms if form not in own)]), len(SPECIAL_FORMS) + len(
-        trained
-    )
+    return Vocabulary([*trained, *(form for form in forms if form not in own)]), len(SPECIAL_FORMS) + len(trained)
 
 
 def _table(vocabulary: Vocabulary, vectors: WordVectors) -> npt.NDArray[np.float32]:
@@ -249,3 +328,18 @@ def _table(vocabulary: Vocabulary, vectors: WordVectors) -> npt.NDArray[np.float
     ids, sources = (list(column) for column in zip(*rows, strict=True))
     table[ids] = vectors.vectors[sources]
     return table
+
+
+def _plain(value: Any) -> Any:
+    """As JSON would bring it back, so that what was saved compares with what is."""
+    return json.loads(json.dumps(value))
+
+
+def _plain_report(report: EpochReport) -> dict[str, Any]:
+    scores = {name: _plain(asdict(evaluation)) for name, evaluation in report.validation.items()}
+    return {"epoch": report.epoch, "loss": report.loss, "best": report.best, "validation": scores}
+
+
+def _report(plain: Mapping[str, Any]) -> EpochReport:
+    validation = {name: Evaluation.from_counts(counts) for name, counts in plain["validation"].items()}
+    return EpochReport(plain["epoch"], plain["loss"], validation, plain["best"])

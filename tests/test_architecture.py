@@ -23,7 +23,7 @@ HOMES = {
     "redis": ["worker.embedding_cache"],
     "prometheus_client": ["worker.metrics"],
     "aiohttp": ["worker.demo", "worker.health", "worker.image_fetcher", "worker.name_resolution"],
-    "click": ["mner_model.cli", "worker.cli"],
+    "click": ["mner_model.caption_commands", "mner_model.cli", "mner_model.hashtag_commands", "worker.cli"],
     "pydantic": [
         "mner_model.fields",
         "mner_model.post",
@@ -36,6 +36,8 @@ HOMES = {
     ],
     "torch": ["mner_model"],
     "torchvision": ["mner_model.image_encoder"],
+    "transformers": ["mner_model.text_encoder"],
+    "tokenizers": ["mner_model.text_pieces"],
     "safetensors": ["mner_model"],
     "PIL": ["mner_model.images", "worker.demo"],
 }

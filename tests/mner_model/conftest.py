@@ -11,6 +11,8 @@ from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example, example_from_words
 from mner_model.image_encoder import ImageEncoderConfig
+from mner_model.text_encoder import TextEncoder
+from mner_model.text_pieces import PieceTokenizer
 from mner_model.train import Trainer, WordVectors
 
 NAMES = {
@@ -56,11 +58,14 @@ def small_config(**changes: object) -> ModelConfig:
 
 
 def new_trainer(
-    config: TrainingConfig, validation: Mapping[str, Sequence[Example]] | None = None, **changes: object
+    config: TrainingConfig,
+    validation: Mapping[str, Sequence[Example]] | None = None,
+    text: tuple[TextEncoder, PieceTokenizer] | None = None,
+    **changes: object,
 ) -> Trainer:
     if validation is None:
         validation = {"made up": made_up_posts(40, seed=1)}
-    return Trainer(made_up_posts(160), validation, made_up_vectors(), small_config(**changes), config)
+    return Trainer(made_up_posts(160), validation, made_up_vectors(), small_config(**changes), config, text=text)
 
 
 def train_tagger(epochs: int = 14, seed: int = 0, **changes: object) -> Checkpoint:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mner_model.batch import Features, collate, features_of
+from mner_model.batch import Features, collate
+from mner_model.preprocessing import Preprocessing
 from mner_model.text import tokenize
 from mner_model.vocabulary import PADDING, Alphabet, Vocabulary
 
@@ -11,7 +12,7 @@ VOCABULARY = Vocabulary(["a", "b"])
 
 def post(text: str, image: float | None = None) -> Features:
     embedding = None if image is None else np.full(2, image, dtype=np.float32)
-    return features_of(tokenize(text), VOCABULARY, embedding)
+    return Preprocessing(VOCABULARY, ALPHABET, 2).features(tokenize(text), embedding)
 
 
 def test_each_surface_of_a_batch_is_spelled_once() -> None:
@@ -33,7 +34,7 @@ def test_a_missing_image_is_zeros_and_said_to_be_missing() -> None:
 
 
 def test_gold_is_there_only_if_every_post_has_it() -> None:
-    tagged = Features(np.array([2]), ("a",), None, np.array([4]))
+    tagged = Features(np.array([2]), ("a",), tags=np.array([4]))
     batch = collate([tagged, tagged], ALPHABET, 2)
     assert batch.tags is not None
     assert batch.tags.tolist() == [[4], [4]]

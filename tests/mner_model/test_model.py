@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mner_model.batch import Features, collate, features_of
+from mner_model.batch import Features, collate
 from mner_model.checkpoint import Checkpoint
 from mner_model.config import ModelConfig
 from mner_model.model import MultimodalTagger
@@ -23,12 +23,12 @@ def posts(checkpoint: Checkpoint) -> list[Features]:
     image = np.linspace(-1, 1, 12, dtype=np.float32)
     images = [None, image, image, None]
     return [
-        features_of(tokenize(text), checkpoint.vocabulary, vector) for text, vector in zip(TEXTS, images, strict=True)
+        checkpoint.preprocessing.features(tokenize(text), vector) for text, vector in zip(TEXTS, images, strict=True)
     ]
 
 
 def test_a_batch_tags_as_its_posts_alone(small_checkpoint: Checkpoint) -> None:
-    model, alphabet = small_checkpoint.model, small_checkpoint.alphabet
+    model, alphabet = small_checkpoint.model, small_checkpoint.preprocessing.alphabet
     together = model.tag(collate(posts(small_checkpoint), alphabet, 12))
     for post, in_batch in zip(posts(small_checkpoint), together, strict=True):
         [alone] = model.tag(collate([post], alphabet, 12))
@@ -39,7 +39,7 @@ def test_a_batch_tags_as_its_posts_alone(small_checkpoint: Checkpoint) -> None:
 
 
 def test_emissions_do_not_know_the_padding(small_checkpoint: Checkpoint) -> None:
-    batch = collate(posts(small_checkpoint), small_checkpoint.alphabet, 12)
+    batch = collate(posts(small_checkpoint), small_checkpoint.preprocessing.alphabet, 12)
     wider = replace(
         batch,
         word_ids=torch.nn.functional.pad(batch.word_ids, (0, 5)),
@@ -52,7 +52,7 @@ def test_emissions_do_not_know_the_padding(small_checkpoint: Checkpoint) -> None
 
 
 def test_modality_weights_of_a_mention_sum_to_one_and_leave_out_a_missing_image(small_checkpoint: Checkpoint) -> None:
-    batch = collate(posts(small_checkpoint), small_checkpoint.alphabet, 12)
+    batch = collate(posts(small_checkpoint), small_checkpoint.preprocessing.alphabet, 12)
     for post, has_image in zip(small_checkpoint.model.tag(batch), batch.has_image.tolist(), strict=True):
         for weights in post.modality_weights:
             assert sum(weights.values()) == pytest.approx(1.0, abs=1e-5)
@@ -78,7 +78,7 @@ def test_every_configuration_gives_a_loss_with_gradients(
     )
     model = MultimodalTagger(config, words=9, trained_words=9, alphabet_size=9)
     image = np.ones(4, dtype=np.float32)
-    post = Features(np.array([2, 3]), ("ab", "c"), image, np.array([1, 2]))
+    post = Features(np.array([2, 3]), ("ab", "c"), image, tags=np.array([1, 2]))
     loss = model.loss(collate([post], Alphabet("abc"), 4), word_dropout=0.5)
     loss.backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None for p in model.emission.parameters())
@@ -86,7 +86,7 @@ def test_every_configuration_gives_a_loss_with_gradients(
 
 def test_weights_carry_their_modalitys_name_in_whatever_order_it_was_configured(train_small: TrainSmall) -> None:
     checkpoint = train_small(epochs=8, modalities=("image", "char", "word"))
-    batch = collate(posts(checkpoint), checkpoint.alphabet, 12)
+    batch = collate(posts(checkpoint), checkpoint.preprocessing.alphabet, 12)
     weights = [weights for post in checkpoint.model.tag(batch)[3:] for weights in post.modality_weights]
     assert weights, "the post without an image has a mention"
     assert all(w["image"] == 0 and w["word"] > 0 and w["char"] > 0 for w in weights)
@@ -94,12 +94,12 @@ def test_weights_carry_their_modalitys_name_in_whatever_order_it_was_configured(
 
 def test_tags_of_another_order_of_posts_are_the_same(small_checkpoint: Checkpoint) -> None:
     features = posts(small_checkpoint)
-    forward = small_checkpoint.model.tag(collate(features, small_checkpoint.alphabet, 12))
-    backward = small_checkpoint.model.tag(collate(features[::-1], small_checkpoint.alphabet, 12))
+    forward = small_checkpoint.model.tag(collate(features, small_checkpoint.preprocessing.alphabet, 12))
+    backward = small_checkpoint.model.tag(collate(features[::-1], small_checkpoint.preprocessing.alphabet, 12))
     assert [post.spans for post in forward] == [post.spans for post in backward[::-1]]
 
 
 def test_an_image_embedding_of_another_encoder_is_named(small_checkpoint: Checkpoint) -> None:
-    post = features_of(tokenize("hi"), small_checkpoint.vocabulary, np.zeros(7, dtype=np.float32))
+    post = small_checkpoint.preprocessing.features(tokenize("hi"), np.zeros(7, dtype=np.float32))
     with pytest.raises(ValueError, match=r"expected an image embedding of 12 numbers, got \[7\]"):
-        collate([post], small_checkpoint.alphabet, 12)
+        collate([post], small_checkpoint.preprocessing.alphabet, 12)

@@ -1,0 +1,38 @@
+"""The optimizer and the learning rates of a recipe."""
+
+from typing import Any
+
+import torch
+
+from mner_model.config import TrainingConfig
+from mner_model.model import MultimodalTagger
+
+_LAST_SHARE = 0.05  # of the learning rate at the last step
+
+
+def new_optimizer(model: MultimodalTagger, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW with rates of their own for the words' vectors and for a pretrained text encoder."""
+    tables = list(model.words.parameters()) if hasattr(model, "words") else []
+    pretrained = list(model.text.parameters()) if hasattr(model, "text") else []
+    special = {id(parameter) for parameter in (*tables, *pretrained)}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in special]
+    groups: list[dict[str, Any]] = [{"params": others, "lr": config.learning_rate}]
+    if tables:
+        groups.append({"params": tables, "lr": config.vector_learning_rate, "weight_decay": 0.0})
+    if pretrained:
+        groups.append({"params": pretrained, "lr": config.text_learning_rate})
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+
+
+def new_schedule(
+    optimizer: torch.optim.Optimizer, config: TrainingConfig, steps: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Rates that rise linearly over the warm-up and fall linearly to a twentieth at the last of all steps."""
+    warmup_steps = round(config.warmup_share * steps)
+
+    def share(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        return max(_LAST_SHARE, 1.0 - (step - warmup_steps) / max(1, steps - warmup_steps))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)

@@ -1,0 +1,45 @@
+"""From a post to the tagger's numbers: the one way there, in training, evaluation and serving alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mner_model.batch import Batch, Features, collate
+from mner_model.text import Tokens
+from mner_model.text_pieces import PieceTokenizer
+from mner_model.vocabulary import Alphabet, Vocabulary
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a checkpoint needs to know of words, characters and pieces to read a post.
+
+    image_dimension  length of an image embedding
+    pieces           of the pretrained text encoder; None for a tagger without one
+    reads_captions   whether an image's caption goes to the text encoder behind the text
+    """
+
+    vocabulary: Vocabulary
+    alphabet: Alphabet
+    image_dimension: int
+    pieces: PieceTokenizer | None = None
+    reads_captions: bool = False
+
+    def features(
+        self,
+        tokens: Tokens,
+        image_embedding: npt.NDArray[np.float32] | None = None,
+        caption: str | None = None,
+    ) -> Features:
+        """The numbers of one post, with what is known of its image."""
+        pieces = None
+        if self.pieces is not None:
+            pieces = self.pieces.pieces(tokens, caption if self.reads_captions else None)
+        word_ids = np.array(self.vocabulary.ids(tokens), dtype=np.int64)
+        return Features(word_ids, tokens.surfaces, image_embedding, pieces)
+
+    def collate(self, posts: Sequence[Features]) -> Batch:
+        """Pads posts into one batch; raises ValueError as `mner_model.batch.collate` does."""
+        return collate(posts, self.alphabet, self.image_dimension)

@@ -1,0 +1,137 @@
+"""A pretrained Transformer as a modality: read from a folder, trained along, kept in the checkpoint."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mner_model.batch import Features
+from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from mner_model.config import ConfigError, ModelConfig, TrainingConfig
+from mner_model.predictor import Document, Predictor
+from mner_model.text import tokenize
+from mner_model.text_encoder import TextEncoder, TextEncoderError
+from mner_model.text_pieces import collate_pieces
+from mner_model.train import Trainer
+
+transformers = pytest.importorskip("transformers")
+tokenizers = pytest.importorskip("tokenizers")
+
+WORDS = "meeting ada lovelace grace hopper for lunch today flying to oslo lima on monday a new job at nasa ! dog"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT with random weights, as the hub would have it."""
+    folder = tmp_path_factory.mktemp("hub") / "tiny-bert"
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS.split()]
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    pieces = tokenizers.Tokenizer(
+        tokenizers.models.WordPiece({word: id_ for id_, word in enumerate(vocabulary)}, unk_token="[UNK]")
+    )
+    pieces.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    pieces.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    pieces.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    transformers.BertTokenizerFast(tokenizer_object=pieces, model_max_length=64).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, make_trainer: Callable[..., Trainer]) -> Checkpoint:
+    config = TrainingConfig(
+        epochs=4, batch_posts=8, learning_rate=1e-2, text_learning_rate=1e-3, warmup_share=0.1, average_decay=0.9
+    )
+    changes = {"modalities": ("char", "text"), "text_encoder": "tiny-bert", "entity_encoder": "none"}
+    trainer = make_trainer(config, fusion="concatenation", text=TextEncoder.pretrained(str(folder)), **changes)
+    return trainer.run("with a text encoder")
+
+
+def test_vectors_of_a_batch_are_those_of_each_post_alone(folder: Path) -> None:
+    encoder, tokenizer = TextEncoder.pretrained(str(folder))
+    encoder.eval()
+    posts = [tokenizer.pieces(tokenize(text)) for text in ("Ada in Oslo", "lunch", "a new job " * 40)]
+    together = encoder(collate_pieces(posts, 120))
+    for row, post in enumerate(posts):
+        count = len(post.token_piece)
+        alone = encoder(collate_pieces([post], count))
+        assert torch.allclose(together[row, :count], alone[0], atol=1e-5)
+
+
+def test_a_caption_is_told_apart_from_the_text(folder: Path) -> None:
+    encoder, tokenizer = TextEncoder.pretrained(str(folder))
+    encoder.eval()
+    with_dog, with_job = (tokenizer.pieces(tokenize("Oslo"), caption) for caption in ("a dog", "a job"))
+    assert not torch.allclose(encoder(collate_pieces([with_dog], 1)), encoder(collate_pieces([with_job], 1)))
+
+
+def test_a_tagger_with_a_text_encoder_learns_and_its_checkpoint_tags_alike(trained: Checkpoint, tmp_path: Path) -> None:
+    assert trained.training["validation_lenient_f1"]["made up"] > 0.8
+    trained.save(tmp_path / "kept")
+    texts = ["flying to Lima on monday", "meeting Ada Lovelace for lunch today", "", "\u200b", "x " * 500]
+    device = torch.device("cpu")
+    before, after = (
+        Predictor(checkpoint, None, device).predict([Document(text) for text in texts])
+        for checkpoint in (trained, load_checkpoint(tmp_path / "kept"))
+    )
+    spans = [[(e.type, e.start, e.end) for e in prediction.entities] for prediction in before]
+    assert spans == [[(e.type, e.start, e.end) for e in prediction.entities] for prediction in after]
+    assert spans[0] == [("LOC", 10, 14)]
+
+
+def test_a_checkpoint_without_its_tokenizer_is_refused(trained: Checkpoint, tmp_path: Path) -> None:
+    trained.save(tmp_path / "kept")
+    (tmp_path / "kept" / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json is missing"):
+        load_checkpoint(tmp_path / "kept")
+
+
+def test_a_batch_without_pieces_is_refused(trained: Checkpoint) -> None:
+    features = trained.preprocessing.features(tokenize("Oslo"))
+    batch = trained.preprocessing.collate([replace(features, pieces=None)])
+    with pytest.raises(ValueError, match="pieces for the text encoder"):
+        trained.model(batch)
+
+
+def test_features_in_training_are_those_in_serving(trained: Checkpoint, make_trainer: Callable[..., Trainer]) -> None:
+    text = "Flying to Oslo on Monday"
+    pieces = trained.preprocessing.features(tokenize(text)).pieces
+    again: Features = trained.preprocessing.features(tokenize(text), None, "a caption that this tagger does not read")
+    assert pieces is not None
+    assert again.pieces is not None
+    assert [window.tolist() for window in pieces.windows] == [window.tolist() for window in again.pieces.windows]
+
+
+def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TextEncoderError, match="cannot be read from the folder"):
+        TextEncoder.pretrained(str(tmp_path / "empty"))
+
+
+def test_a_configuration_of_nothing_known_is_refused() -> None:
+    with pytest.raises(TextEncoderError, match="does not describe a Transformer"):
+        TextEncoder({"model_type": "a new kind"})
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+    with pytest.raises(TextEncoderError, match=r"mner-stream\[transformer\]"):
+        TextEncoder.pretrained("anything")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"modalities": ("word", "text")}, {"modalities": ("word",), "text_encoder": "mpnet"}]
+)
+def test_the_name_and_the_modality_come_together(changes: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="text_encoder"):
+        ModelConfig(**changes)  # type: ignore[arg-type]

@@ -7,9 +7,12 @@ from typing import Any, Literal, Self, get_args
 from mner_model.labels import ENTITY_TYPES
 
 Modality = Literal["word", "char", "text", "image"]
-FusionName = Literal["concatenation", "attention", "gated_attention"]
-CharEncoderName = Literal["bilstm", "cnn"]
-EntityEncoderName = Literal["lstm", "none"]
+FusionName = Literal["concatenation", "attention", "gated_attention", "transformer_attention"]
+CharEncoderName = Literal["bilstm", "bigru", "cnn"]
+WordContextName = Literal["none", "bigru"]
+EntityEncoderName = Literal["lstm", "coupled_lstm", "none"]
+OptimizerName = Literal["adamw", "adagrad", "sgd"]
+ScheduleName = Literal["linear", "inverse", "constant"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -72,6 +75,8 @@ class ModelConfig(_Config):
     types: tuple[str, ...] = ENTITY_TYPES
     modalities: tuple[Modality, ...] = ("word", "char", "image")
     word_dimension: int = 100
+    word_context: WordContextName = "none"  # what reads the words before they are fused
+    word_hidden: int = 150  # of it, per direction
     char_dimension: int = 30
     char_hidden: int = 50  # per direction, or per filter width
     char_encoder: CharEncoderName = "bilstm"
@@ -82,12 +87,15 @@ class ModelConfig(_Config):
     fused_dimension: int = 200
     entity_encoder: EntityEncoderName = "lstm"  # over the fused tokens, before the CRF
     hidden: int = 200  # of it, per direction
+    segmentation_weight: float = 0.0  # in the loss, of finding mentions of whatever type (multi-task)
+    batch_norm: bool = False  # of the fused tokens
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("fusion", get_args(FusionName)),
             ("char_encoder", get_args(CharEncoderName)),
+            ("word_context", get_args(WordContextName)),
             ("entity_encoder", get_args(EntityEncoderName)),
         ):
             if getattr(self, name) not in allowed:
@@ -99,40 +107,58 @@ class ModelConfig(_Config):
             raise ConfigError(f"text_encoder: expected a name with the modality text only, got {self.text_encoder!r}")
         if set(self.types) != set(ENTITY_TYPES):
             raise ConfigError(f"types: expected {', '.join(ENTITY_TYPES)}, got {self.types!r}")
-        for name in ("word_dimension", "char_dimension", "char_hidden", "image_dimension", "fused_dimension", "hidden"):
+        sizes = ("word_dimension", "char_dimension", "char_hidden", "image_dimension", "fused_dimension", "hidden")
+        for name in (*sizes, "word_hidden"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.segmentation_weight < 0:
+            raise ConfigError(f"expected a segmentation_weight of at least 0, got {self.segmentation_weight}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"expected a dropout in [0, 1), got {self.dropout}")
 
 
 @dataclass(frozen=True)
 class TrainingConfig(_Config):
-    """The recipe: AdamW on length-bucketed batches, a moving average of the weights, chosen on validation.
+    """The recipe: length-bucketed batches, a moving average of the weights, chosen on validation.
 
-    The learning rates rise over the first `warmup_share` of all steps and fall to a twentieth by the last one.
+    The learning rates rise over the first `warmup_share` of all steps; then, by `schedule`, they fall to a twentieth by
+    the last step (linear), are divided by 1 + decay × passes done (inverse), or stay (constant).
     """
 
     seed: int = 0
     epochs: int = 20
     batch_posts: int = 16
+    accumulated_batches: int = 1  # gradients of so many make a step
+    optimizer: OptimizerName = "adamw"
+    schedule: ScheduleName = "linear"
+    decay: float = 0.05
     learning_rate: float = 1e-3
     vector_learning_rate: float = 1e-3
     text_learning_rate: float = 5e-5  # of a pretrained text encoder
     warmup_share: float = 0.0
     precision: Precision = "float32"  # of the forward pass; bfloat16 is for GPUs, and 3 to 4 times slower on CPUs
-    weight_decay: float = 1e-4
+    weight_decay: float = 1e-4  # L2 for adagrad and sgd, decoupled for adamw
+    l1: float = 0.0  # times the sum of all trained weights' absolute values, in the loss
+    r_drop: float = 0.0  # in the loss, of how far two readings of a batch with different dropout lie apart
     clip_norm: float = 5.0
     word_dropout: float = 0.1  # a word is read as unknown, its characters stay
     modality_dropout: float = 0.5  # an image is left out
     average_decay: float = 0.999  # of the weights' moving average, per step
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_posts"):
+        for name in ("epochs", "batch_posts", "accumulated_batches"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if self.precision not in get_args(Precision):
-            raise ConfigError(f"precision: expected {' or '.join(get_args(Precision))}, got {self.precision!r}")
+        for name, allowed in (
+            ("precision", get_args(Precision)),
+            ("optimizer", get_args(OptimizerName)),
+            ("schedule", get_args(ScheduleName)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        for name in ("weight_decay", "decay", "l1", "r_drop"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}: expected at least 0, got {getattr(self, name)}")
         for name in ("learning_rate", "vector_learning_rate", "text_learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}: expected more than 0, got {getattr(self, name)}")

@@ -76,12 +76,31 @@ class CharBiLSTM(nn.Module):
 
     def forward(self, char_ids: Tensor) -> Tensor:
         """char_ids int64 [surfaces, characters] → float32 [surfaces, 2 × hidden]."""
-        lengths = (char_ids != PADDING).sum(dim=1)
-        vectors = self.characters(char_ids)
-        ahead, _ = self.forward_lstm(vectors)
-        back, _ = self.backward_lstm(reverse_by_length(vectors, lengths))
-        last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, ahead.shape[2])
-        return torch.cat([ahead.gather(1, last), back.gather(1, last)], dim=2).squeeze(1)
+        return _last_states(self.characters(char_ids), char_ids, self.forward_lstm, self.backward_lstm)
+
+
+class CharBiGRU(nn.Module):
+    """As `CharBiLSTM` with gated recurrent units: TriMod 2024's character encoder."""
+
+    def __init__(self, alphabet_size: int, dimension: int, hidden: int) -> None:
+        super().__init__()
+        self.characters = nn.Embedding(alphabet_size, dimension, padding_idx=PADDING)
+        self.forward_gru = nn.GRU(dimension, hidden, batch_first=True)
+        self.backward_gru = nn.GRU(dimension, hidden, batch_first=True)
+        self.dimension = 2 * hidden
+
+    def forward(self, char_ids: Tensor) -> Tensor:
+        """char_ids int64 [surfaces, characters] → float32 [surfaces, 2 × hidden]."""
+        return _last_states(self.characters(char_ids), char_ids, self.forward_gru, self.backward_gru)
+
+
+def _last_states(vectors: Tensor, char_ids: Tensor, forward: nn.Module, backward: nn.Module) -> Tensor:
+    """The last state of each direction at each surface's own length: [surfaces, 2 × hidden]."""
+    lengths = (char_ids != PADDING).sum(dim=1)
+    ahead, _ = forward(vectors)
+    back, _ = backward(reverse_by_length(vectors, lengths))
+    last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, ahead.shape[2])
+    return torch.cat([ahead.gather(1, last), back.gather(1, last)], dim=2).squeeze(1)
 
 
 class CharCNN(nn.Module):
@@ -121,10 +140,28 @@ class BiLSTM(nn.Module):
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
         """vectors [batch, tokens, dimension], mask bool [batch, tokens] → [batch, tokens, 2 × hidden]."""
-        lengths = mask.sum(dim=1)
-        ahead, _ = self.forward_lstm(vectors)
-        back, _ = self.backward_lstm(reverse_by_length(vectors, lengths))
-        return torch.cat([ahead, reverse_by_length(back, lengths)], dim=2)
+        return _both_ways(vectors, mask, self.forward_lstm, self.backward_lstm)
+
+
+class BiGRU(nn.Module):
+    """As `BiLSTM` with gated recurrent units: TriMod 2024's word encoder."""
+
+    def __init__(self, dimension: int, hidden: int) -> None:
+        super().__init__()
+        self.forward_gru = nn.GRU(dimension, hidden, batch_first=True)
+        self.backward_gru = nn.GRU(dimension, hidden, batch_first=True)
+        self.dimension = 2 * hidden
+
+    def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        """vectors [batch, tokens, dimension], mask bool [batch, tokens] → [batch, tokens, 2 × hidden]."""
+        return _both_ways(vectors, mask, self.forward_gru, self.backward_gru)
+
+
+def _both_ways(vectors: Tensor, mask: Tensor, forward: nn.Module, backward: nn.Module) -> Tensor:
+    lengths = mask.sum(dim=1)
+    ahead, _ = forward(vectors)
+    back, _ = backward(reverse_by_length(vectors, lengths))
+    return torch.cat([ahead, reverse_by_length(back, lengths)], dim=2)
 
 
 def reverse_by_length(vectors: Tensor, lengths: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ Each fusion takes a mapping modality → [batch, tokens, dimension] and which po
 for: one that is missing, for the whole batch or for a post, takes no part.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -60,15 +60,9 @@ class ModalityAttention(nn.Module):
                  over the modalities that a post has; a missing one weighs 0
         Raises ValueError if a post has none, or a modality is unknown.
         """
-        unknown = set(inputs) - set(self.modalities)
-        if unknown or not inputs:
-            raise ValueError(f"expected some of the modalities {self.modalities}, got {tuple(inputs)}")
+        here = _present(self.modalities, inputs, present)
         like = next(iter(inputs.values()))
         missing = like.new_zeros(*like.shape[:2], self.dimension)
-        absent = torch.zeros(like.shape[0], dtype=torch.bool, device=like.device)
-        here = torch.stack([present[name] if name in inputs else absent for name in self.modalities], dim=1)
-        if not bool(here.any(dim=1).all()):
-            raise ValueError(f"expected every post to have at least one of {self.modalities}")
         vectors = [
             self.transforms[name](inputs[name]) * here[:, position].view(-1, 1, 1) if name in inputs else missing
             for position, name in enumerate(self.modalities)
@@ -79,3 +73,45 @@ class ModalityAttention(nn.Module):
         weights = scores.masked_fill(~here.unsqueeze(1), float("-inf")).softmax(dim=2)
         fused = (torch.stack(vectors, dim=3) * weights.unsqueeze(2)).sum(dim=3)
         return fused, weights
+
+
+class TransformerAttention(nn.Module):
+    """One score per modality and token by a shared query (TriMod 2024, eq. 11-12).
+
+    Each modality is brought to `dimension` by a transform layer, giving f; then f' = W₂·f + b, γ = exp(uᵀ·tanh(f')),
+    f_s = Σ γ·f / Σ γ. A modality can be switched off: nothing bounds its score from below.
+    """
+
+    def __init__(self, dimensions: Mapping[str, int], dimension: int) -> None:
+        super().__init__()
+        self.dimensions = dict(dimensions)
+        self.modalities = tuple(dimensions)
+        self.dimension = dimension
+        self.transforms = nn.ModuleDict({name: nn.Linear(size, dimension) for name, size in dimensions.items()})
+        self.key = nn.Linear(dimension, dimension)
+        self.query = nn.Linear(dimension, 1, bias=False)
+
+    def forward(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """As `ModalityAttention.forward`."""
+        here = _present(self.modalities, inputs, present)
+        like = next(iter(inputs.values()))
+        missing = like.new_zeros(*like.shape[:2], self.dimension)
+        vectors = torch.stack(
+            [self.transforms[name](inputs[name]) if name in inputs else missing for name in self.modalities], dim=2
+        )
+        scores = self.query(torch.tanh(self.key(vectors))).squeeze(3)
+        weights = scores.masked_fill(~here.unsqueeze(1), float("-inf")).softmax(dim=2)
+        return (vectors * weights.unsqueeze(3)).sum(dim=2), weights
+
+
+def _present(modalities: Sequence[str], inputs: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    """Which posts have which modality, bool [batch, modalities]; raises ValueError for a post that has none."""
+    unknown = set(inputs) - set(modalities)
+    if unknown or not inputs:
+        raise ValueError(f"expected some of the modalities {tuple(modalities)}, got {tuple(inputs)}")
+    like = next(iter(inputs.values()))
+    absent = torch.zeros(like.shape[0], dtype=torch.bool, device=like.device)
+    here = torch.stack([present[name] if name in inputs else absent for name in modalities], dim=1)
+    if not bool(here.any(dim=1).all()):
+        raise ValueError(f"expected every post to have at least one of {tuple(modalities)}")
+    return here

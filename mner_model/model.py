@@ -8,12 +8,15 @@ from torch import Tensor, nn
 
 from mner_model.batch import Batch
 from mner_model.config import ModelConfig
+from mner_model.coupled_lstm import CoupledLSTM
 from mner_model.crf import CRF
-from mner_model.encoders import BiLSTM, CharBiLSTM, CharCNN, WordEncoder
-from mner_model.fusion import Concatenation, ModalityAttention
+from mner_model.encoders import BiGRU, BiLSTM, CharBiGRU, CharBiLSTM, CharCNN, WordEncoder
+from mner_model.fusion import Concatenation, ModalityAttention, TransformerAttention
 from mner_model.labels import Span, TagSet, spans_strict
 from mner_model.text_encoder import TextEncoder
 from mner_model.vocabulary import UNKNOWN
+
+_ANY_TYPE = "MENTION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,11 @@ class MultimodalTagger(nn.Module):
             self.words = WordEncoder(words, trained_words, config.word_dimension)
         if "word" in config.modalities:
             dimensions["word"] = config.word_dimension
+            if config.word_context == "bigru":
+                self.word_context = BiGRU(config.word_dimension, config.word_hidden)
+                dimensions["word"] = 2 * config.word_hidden
         if "char" in config.modalities:
-            char_encoder = {"bilstm": CharBiLSTM, "cnn": CharCNN}[config.char_encoder]
+            char_encoder = {"bilstm": CharBiLSTM, "bigru": CharBiGRU, "cnn": CharCNN}[config.char_encoder]
             self.characters = char_encoder(alphabet_size, config.char_dimension, config.char_hidden)
             dimensions["char"] = self.characters.dimension
         if "text" in config.modalities:
@@ -60,17 +66,30 @@ class MultimodalTagger(nn.Module):
         self.fusion = _fusion(config, dimensions)
         self.dropout = nn.Dropout(config.dropout)
         dimension = self.fusion.dimension
-        if config.entity_encoder == "lstm":
-            self.entity_lstm = BiLSTM(dimension, config.hidden)
-            dimension = self.entity_lstm.dimension
+        if config.batch_norm:
+            self.batch_norm = nn.BatchNorm1d(dimension)
+        if config.entity_encoder != "none":
+            self.entity_lstm = {"lstm": BiLSTM, "coupled_lstm": CoupledLSTM}[config.entity_encoder](
+                dimension, config.hidden
+            )
+            dimension = 2 * config.hidden
         self.emission = nn.Linear(dimension, len(self.tagset))
         self.crf = CRF(self.tagset)
+        if config.segmentation_weight:
+            segments = TagSet((_ANY_TYPE,))
+            self.segment_emission = nn.Linear(dimension, len(segments))
+            self.segment_crf = CRF(segments)
 
     def forward(self, batch: Batch, word_dropout: float = 0.0) -> tuple[Tensor, Tensor | None]:
         """Emissions [batch, tokens, tags] and modality weights [batch, tokens, modalities] (None: concatenation).
 
         word_dropout  share of words read as unknown, in training
         """
+        hidden, weights = self._read(batch, word_dropout)
+        return self.emission(hidden), weights
+
+    def _read(self, batch: Batch, word_dropout: float) -> tuple[Tensor, Tensor | None]:
+        """What the emissions are made of, [batch, tokens, hidden], and the modality weights."""
         inputs: dict[str, Tensor] = {}
         everywhere = torch.ones(len(batch.mask), dtype=torch.bool, device=batch.mask.device)
         present = {"word": everywhere, "char": everywhere, "text": everywhere, "image": batch.has_image}
@@ -80,6 +99,8 @@ class MultimodalTagger(nn.Module):
                 dropped = torch.rand(word_ids.shape, device=word_ids.device) < word_dropout
                 word_ids = word_ids.masked_fill(dropped & batch.mask, UNKNOWN)
             inputs["word"] = self.words(word_ids)
+            if self.config.word_context == "bigru":
+                inputs["word"] = self.word_context(self.dropout(inputs["word"]), batch.mask)
         if "char" in self.config.modalities:
             inputs["char"] = self.characters(batch.char_ids)[batch.surface_index]
         if "text" in self.config.modalities:
@@ -89,17 +110,42 @@ class MultimodalTagger(nn.Module):
         if "image" in self.config.modalities and bool(batch.has_image.any()):
             inputs["image"] = batch.image.unsqueeze(1).expand(-1, batch.mask.shape[1], -1)
         fused, weights = self.fusion({name: self.dropout(value) for name, value in inputs.items()}, present)
+        if self.config.batch_norm:
+            normed = torch.zeros_like(fused)
+            normed[batch.mask] = self.batch_norm(fused[batch.mask])
+            fused = normed
         hidden = self.dropout(fused)
-        if self.config.entity_encoder == "lstm":
+        if self.config.entity_encoder != "none":
             hidden = self.dropout(self.entity_lstm(hidden, batch.mask))
-        return self.emission(hidden), weights
+        return hidden, weights
 
-    def loss(self, batch: Batch, word_dropout: float = 0.0) -> Tensor:
-        """Mean negative log-likelihood of the gold tags per post; raises ValueError without gold."""
+    def loss(self, batch: Batch, word_dropout: float = 0.0, r_drop: float = 0.0) -> Tensor:
+        """Mean negative log-likelihood of the gold tags per post; raises ValueError without gold.
+
+        r_drop  weight of the divergence of two readings with different dropout (Liang et al. 2021, eq. 4): mean
+                symmetric Kullback-Leibler divergence of the tags' softmax per post
+        """
+        first, emissions = self._loss_once(batch, word_dropout)
+        if not r_drop:
+            return first
+        second, again = self._loss_once(batch, word_dropout)
+        logs, others = emissions.log_softmax(dim=2), again.log_softmax(dim=2)
+        apart = ((logs.exp() - others.exp()) * (logs - others)).sum(dim=2) * batch.mask
+        return (first + second) / 2 + r_drop * apart.sum(dim=1).mean() / 2
+
+    def _loss_once(self, batch: Batch, word_dropout: float) -> tuple[Tensor, Tensor]:
         if batch.tags is None:
             raise ValueError("expected a batch with gold tags")
-        emissions, _ = self(batch, word_dropout)
-        return -self.crf.log_likelihood(emissions.float(), batch.mask, batch.tags).mean()
+        hidden, _ = self._read(batch, word_dropout)
+        emissions = self.emission(hidden).float()
+        loss = -self.crf.log_likelihood(emissions, batch.mask, batch.tags).mean()
+        if self.config.segmentation_weight:
+            segments = self.segment_emission(hidden).float()
+            begins, inside = batch.tags % 2 == 1, (batch.tags > 0) & (batch.tags % 2 == 0)
+            gold = begins.long() + 2 * inside.long()
+            likelihood = self.segment_crf.log_likelihood(segments, batch.mask, gold).mean()
+            loss = loss - self.config.segmentation_weight * likelihood
+        return loss, emissions
 
     @torch.inference_mode()
     def tag(self, batch: Batch) -> list[TaggedPost]:
@@ -125,8 +171,12 @@ class MultimodalTagger(nn.Module):
         ]
 
 
-def _fusion(config: ModelConfig, dimensions: dict[str, int]) -> Concatenation | ModalityAttention:
+def _fusion(
+    config: ModelConfig, dimensions: dict[str, int]
+) -> Concatenation | ModalityAttention | TransformerAttention:
     if config.fusion == "concatenation":
         return Concatenation(dimensions)
+    if config.fusion == "transformer_attention":
+        return TransformerAttention(dimensions, config.fused_dimension)
     score = "sigmoid" if config.fusion == "attention" else "linear"
     return ModalityAttention(dimensions, config.fused_dimension, score)  # type: ignore[arg-type]

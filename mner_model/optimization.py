@@ -11,7 +11,7 @@ _LAST_SHARE = 0.05  # of the learning rate at the last step
 
 
 def new_optimizer(model: MultimodalTagger, config: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW with rates of their own for the words' vectors and for a pretrained text encoder."""
+    """The recipe's optimizer, with rates of their own for the words' vectors and for a pretrained text encoder."""
     tables = list(model.words.parameters()) if hasattr(model, "words") else []
     pretrained = list(model.text.parameters()) if hasattr(model, "text") else []
     special = {id(parameter) for parameter in (*tables, *pretrained)}
@@ -21,18 +21,27 @@ def new_optimizer(model: MultimodalTagger, config: TrainingConfig) -> torch.opti
         groups.append({"params": tables, "lr": config.vector_learning_rate, "weight_decay": 0.0})
     if pretrained:
         groups.append({"params": pretrained, "lr": config.text_learning_rate})
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    if config.optimizer == "adagrad":
+        return torch.optim.Adagrad(groups, weight_decay=config.weight_decay)
+    return torch.optim.SGD(groups, weight_decay=config.weight_decay)
 
 
 def new_schedule(
-    optimizer: torch.optim.Optimizer, config: TrainingConfig, steps: int
+    optimizer: torch.optim.Optimizer, config: TrainingConfig, steps_per_epoch: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Rates that rise linearly over the warm-up and fall linearly to a twentieth at the last of all steps."""
+    """The learning rates of every step, as shares of the recipe's: see `TrainingConfig`."""
+    steps = steps_per_epoch * config.epochs
     warmup_steps = round(config.warmup_share * steps)
 
     def share(step: int) -> float:
         if step < warmup_steps:
             return (step + 1) / warmup_steps
+        if config.schedule == "constant":
+            return 1.0
+        if config.schedule == "inverse":
+            return 1.0 / (1.0 + config.decay * (step // steps_per_epoch))
         return max(_LAST_SHARE, 1.0 - (step - warmup_steps) / max(1, steps - warmup_steps))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, share)

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +132,10 @@ class Trainer:
 
         state_file  where the training stands, written now and then; when it is there, the training goes on from it
         """
-        steps_per_epoch = math.ceil(len(self._train) / self.config.batch_posts)
+        batches_per_epoch = math.ceil(len(self._train) / self.config.batch_posts)
+        steps_per_epoch = math.ceil(batches_per_epoch / self.config.accumulated_batches)
         self._optimizer = new_optimizer(self.model, self.config)
-        self._schedule = new_schedule(self._optimizer, self.config, steps_per_epoch * self.config.epochs)
+        self._schedule = new_schedule(self._optimizer, self.config, steps_per_epoch)
         self._average = MovingAverage(self.model, self.config.average_decay)
         self._progress = _Progress()
         self._reports: list[EpochReport] = []
@@ -152,26 +154,31 @@ class Trainer:
     def _epoch(self) -> None:
         self.model.train()
         progress = self._progress
-        for batch in self._batches(progress.epoch, progress.step):
-            loss = self._step(batch)
+        accumulated = self.config.accumulated_batches
+        batches = self._batches(progress.epoch, progress.step * accumulated)
+        while together := list(islice(batches, accumulated)):
+            self._step(together)
             progress.step += 1
-            progress.loss += loss * len(batch.mask)
-            progress.posts += len(batch.mask)
             if time.monotonic() - self._saved_at > _SAVE_EVERY_S:
                 self._save()
 
-    def _step(self, batch: Batch) -> float:
+    def _step(self, batches: Sequence[Batch]) -> None:
+        """One step on the mean gradient of these batches."""
         self._optimizer.zero_grad()
-        with torch.autocast(
-            torch.device(self.device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
-        ):
-            loss = self.model.loss(batch, self.config.word_dropout)
-        loss.backward()  # type: ignore[no-untyped-call]
+        for batch in batches:
+            with torch.autocast(
+                torch.device(self.device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
+            ):
+                loss = self.model.loss(batch, self.config.word_dropout, self.config.r_drop)
+            self._progress.loss += float(loss.detach()) * len(batch.mask)
+            self._progress.posts += len(batch.mask)
+            if self.config.l1:
+                loss = loss + self.config.l1 * sum(weight.abs().sum() for weight in self.model.parameters())
+            (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self._optimizer.step()
         self._schedule.step()
         self._average.update()
-        return float(loss.detach())
 
     def _end_epoch(self, on_epoch: Callable[[EpochReport], None] | None) -> None:
         progress = self._progress

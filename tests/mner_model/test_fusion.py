@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mner_model.fusion import Concatenation, ModalityAttention
+from mner_model.fusion import Concatenation, ModalityAttention, TransformerAttention
 
 SIZES = {"word": 5, "char": 4, "image": 3}
 
@@ -29,9 +29,22 @@ def test_attention_is_the_papers_equations_step_by_step(score: str) -> None:
         assert torch.allclose(fused[row, step], expected, atol=1e-6)  # type: ignore[arg-type]
 
 
+def test_transformer_attention_is_the_papers_equations_step_by_step() -> None:
+    fusion = TransformerAttention(SIZES, 7)
+    inputs, present = some_inputs(tuple(SIZES))
+    fused, weights = fusion(inputs, present)
+    for row, step in itertools.product(range(2), range(6)):
+        f = [fusion.transforms[name](inputs[name][row, step]) for name in SIZES]
+        gamma = [torch.exp(fusion.query.weight[0] @ torch.tanh(fusion.key(x))) for x in f]
+        expected = sum(g * x for g, x in zip(gamma, f, strict=True)) / sum(gamma)
+        assert torch.allclose(weights[row, step], torch.stack(gamma) / sum(gamma), atol=1e-6)
+        assert torch.allclose(fused[row, step], expected, atol=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [ModalityAttention, TransformerAttention])
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_any_subset_of_modalities_shares_all_the_weight(count: int) -> None:
-    fusion = ModalityAttention(SIZES, 7)
+def test_any_subset_of_modalities_shares_all_the_weight(count: int, kind: type[ModalityAttention]) -> None:
+    fusion = kind(SIZES, 7)
     for subset in itertools.combinations(SIZES, count):
         _, weights = fusion(*some_inputs(subset))
         missing = [i for i, name in enumerate(SIZES) if name not in subset]
@@ -39,8 +52,9 @@ def test_any_subset_of_modalities_shares_all_the_weight(count: int) -> None:
         assert not bool(weights[:, :, missing].any())
 
 
-def test_an_image_of_another_post_changes_nothing() -> None:
-    fusion = ModalityAttention(SIZES, 7)
+@pytest.mark.parametrize("kind", [ModalityAttention, TransformerAttention])
+def test_an_image_of_another_post_changes_nothing(kind: type[ModalityAttention]) -> None:
+    fusion = kind(SIZES, 7)
     inputs, present = some_inputs(tuple(SIZES))
     present["image"] = torch.tensor([True, False])
     mixed, weights = fusion(inputs, present)

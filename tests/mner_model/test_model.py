@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,9 +60,9 @@ def test_modality_weights_of_a_mention_sum_to_one_and_leave_out_a_missing_image(
             assert (weights["image"] > 0) is has_image
 
 
-@pytest.mark.parametrize("fusion", ["concatenation", "attention", "gated_attention"])
+@pytest.mark.parametrize("fusion", ["concatenation", "attention", "gated_attention", "transformer_attention"])
 @pytest.mark.parametrize("modalities", [("word",), ("char",), ("word", "char"), ("word", "char", "image")])
-@pytest.mark.parametrize("char_encoder", ["bilstm", "cnn"])
+@pytest.mark.parametrize("char_encoder", ["bilstm", "bigru", "cnn"])
 def test_every_configuration_gives_a_loss_with_gradients(
     fusion: str, modalities: tuple[str, ...], char_encoder: str
 ) -> None:
@@ -82,6 +83,59 @@ def test_every_configuration_gives_a_loss_with_gradients(
     loss = model.loss(collate([post], Alphabet("abc"), 4), word_dropout=0.5)
     loss.backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None for p in model.emission.parameters())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"word_context": "bigru"},
+        {"entity_encoder": "coupled_lstm"},
+        {"entity_encoder": "none"},
+        {"segmentation_weight": 1.0},
+        {"batch_norm": True},
+    ],
+)
+def test_every_part_learns_and_keeps_posts_apart(
+    train_small: Callable[..., Checkpoint], changes: dict[str, Any]
+) -> None:
+    checkpoint = train_small(epochs=1, **changes)
+    learned = dict(checkpoint.model.named_parameters())
+    fresh = MultimodalTagger(
+        checkpoint.model.config,
+        words=len(checkpoint.vocabulary),
+        trained_words=checkpoint.model.words.correction.num_embeddings,
+        alphabet_size=len(checkpoint.preprocessing.alphabet),
+    )
+    assert {name for name, _ in fresh.named_parameters()} == set(learned)
+    together = checkpoint.model.tag(checkpoint.preprocessing.collate(posts(checkpoint)))
+    for post, tagged in zip(posts(checkpoint), together, strict=True):
+        [alone] = checkpoint.model.tag(checkpoint.preprocessing.collate([post]))
+        assert alone.spans == tagged.spans
+        assert alone.confidences == pytest.approx(tagged.confidences, abs=1e-4)
+
+
+def test_finding_mentions_of_any_type_is_learned_beside_them() -> None:
+    config = ModelConfig(
+        modalities=("char",), segmentation_weight=2.0, char_dimension=3, char_hidden=3, hidden=5, dropout=0.0
+    )
+    torch.manual_seed(0)
+    model = MultimodalTagger(config, words=1, trained_words=1, alphabet_size=9)
+    of_any_type = {"tags": [0, 3, 4, 5, 0], "segments": [0, 1, 2, 1, 0]}
+    post = Features(np.zeros(5, dtype=np.int64), tuple("abcab"), tags=np.array(of_any_type["tags"]))
+    batch = collate([post], Alphabet("abc"), 100)
+    hidden, _ = model._read(batch, 0.0)
+    expected = -model.crf.log_likelihood(model.emission(hidden), batch.mask, torch.tensor([of_any_type["tags"]]))
+    gold = torch.tensor([of_any_type["segments"]])
+    expected = expected - 2.0 * model.segment_crf.log_likelihood(model.segment_emission(hidden), batch.mask, gold)
+    assert float(model.loss(batch).detach()) == pytest.approx(expected.item())
+
+
+def test_two_readings_that_agree_are_no_further_apart_than_nothing() -> None:
+    config = ModelConfig(modalities=("char",), char_dimension=3, char_hidden=3, hidden=5, dropout=0.0)
+    model = MultimodalTagger(config, words=1, trained_words=1, alphabet_size=9)
+    post = Features(np.zeros(2, dtype=np.int64), tuple("ab"), tags=np.array([1, 2]))
+    batch = collate([post], Alphabet("abc"), 100)
+    assert float(model.loss(batch, r_drop=5.0).detach()) == pytest.approx(float(model.loss(batch).detach()))
 
 
 def test_weights_carry_their_modalitys_name_in_whatever_order_it_was_configured(train_small: TrainSmall) -> None:

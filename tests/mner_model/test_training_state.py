@@ -23,12 +23,12 @@ def stop_after(trainer: Trainer, steps: int) -> None:
     """Stops the training in the middle of a pass, with its state saved after every batch."""
     taken, step = 0, trainer._step
 
-    def counted(batch: Any) -> float:
+    def counted(batches: Any) -> None:
         nonlocal taken
         if taken == steps:
             raise Stopped
         taken += 1
-        return step(batch)
+        step(batches)
 
     trainer._step = counted  # type: ignore[method-assign]
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mner_model.config import ConfigError, ModelConfig, TrainingConfig
+from mner_model.config import ConfigError, TrainingConfig
 
 if TYPE_CHECKING:
     from mner_model.data import Example
     from mner_model.post import Post
     from mner_model.predictor import Predictor
+    from mner_model.presets import Preset
     from mner_model.train import EpochReport
 
 _Callback = Callable[[int, int | None], None]
@@ -38,33 +39,35 @@ def main() -> None:
 
 
 @main.command()
+@click.option("--preset", "preset_name", default="word-char-image", show_default=True, help="See `mner-model presets`.")
 @click.option("--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from.")
 @click.option("--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by.")
 @click.option("--vectors", type=_FILE, help="Word vectors in GloVe's text format, plain, .gz or .xz.")
 @click.option("--words", type=int, help="Most pretrained words to keep.  [default: all]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the checkpoint to.")
-@click.option("--name", default="word-char-image", show_default=True, help="The model's name in its records.")
+@click.option("--name", help="The model's name in its records.  [default: the preset's]")
 @click.option("--image-encoder", default="efficientnet-lite0", show_default=True, help="Whose labels describe images.")
 @click.option("--image-weights", type=_FILE, help="State dict for it (.safetensors, .pth).  [default: as published]")
 @click.option("--model", "model_changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of ModelConfig.")
 @click.option(
     "--recipe", "recipe_changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of TrainingConfig."
 )
-@click.option("--epochs", type=click.IntRange(1), default=TrainingConfig.epochs, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: the preset's]")
 @click.option("--seed", type=int, default=TrainingConfig.seed, show_default=True)
 @_DEVICE
 def train(
+    preset_name: str,
     train_files: tuple[Path, ...],
     valid_files: tuple[Path, ...],
     vectors: Path | None,
     words: int | None,
     out: Path,
-    name: str,
+    name: str | None,
     image_encoder: str,
     image_weights: Path | None,
     model_changes: tuple[str, ...],
     recipe_changes: tuple[str, ...],
-    epochs: int,
+    epochs: int | None,
     seed: int,
     device: str,
 ) -> None:
@@ -78,12 +81,16 @@ def train(
     from mner_model.image_encoder import ImageEncoderConfig
     from mner_model.image_words import check_image_encoder
     from mner_model.predictor import device_of
+    from mner_model.presets import preset
     from mner_model.text_encoder import TextEncoder
     from mner_model.train import Trainer, WordVectors
     from mner_model.vocabulary import read_vectors
 
     with _failures():
-        model_config = ModelConfig().changed(_pairs(model_changes))
+        chosen = preset(preset_name)
+        model_config = chosen.model.changed(_pairs(model_changes))
+        recipe = replace(chosen.recipe, seed=seed, epochs=epochs or chosen.recipe.epochs)
+        recipe = recipe.changed(_pairs(recipe_changes))
         images = None
         if "image" in model_config.modalities:
             images = ImageEncoderConfig(image_encoder, str(image_weights) if image_weights else None, "label_words")
@@ -107,17 +114,31 @@ def train(
             _validation_sets(valid_files),
             word_vectors,
             model_config,
-            TrainingConfig(seed=seed, epochs=epochs).changed(_pairs(recipe_changes)),
+            recipe,
             str(device_of(device)),
             text,
         )
         state_file = out.with_name(out.name + ".training")
-        checkpoint = trainer.run(name, _say_epoch, state_file)
+        checkpoint = trainer.run(name or chosen.name, _say_epoch, state_file)
         if images is not None:
             checkpoint.set_image_encoder(images)
         fingerprint = checkpoint.save(out)
         state_file.unlink(missing_ok=True)
         _say(f"wrote {out}, fingerprint {fingerprint[:12]}")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a preset instead of a table.")
+def presets(as_json: bool) -> None:
+    """List the taggers that `train --preset` trains."""
+    from mner_model.presets import PRESETS
+
+    if as_json:
+        for one in PRESETS.values():
+            about = {"name": one.name, "summary": one.summary, "source": one.source, "extra": one.extra}
+            click.echo(json.dumps({**about, "model": one.model.to_json(), "recipe": one.recipe.to_json()}))
+    else:
+        _print_presets(PRESETS.values())
 
 
 @main.command()
@@ -257,6 +278,18 @@ def _print_table(data: Path, result: dict[str, Any]) -> None:
         f"{about['posts']:,} posts{captions}, data {about['fingerprint'][:12]}, "
         f"{model['parameters']:,} parameters, {result['posts_per_second']:,.0f} posts/s"
     )
+
+
+def _print_presets(presets: "Iterable[Preset]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in ("preset", "what it is", "stands for", "needs the extra"):
+        table.add_column(column)
+    for one in presets:
+        table.add_row(one.name, one.summary, one.source, one.extra)
+    Console().print(table)
 
 
 @contextmanager

@@ -1,0 +1,90 @@
+"""Taggers by name: rows of the papers' tables, and those that go beyond them.
+
+A preset is a model and the recipe that trains it, nothing else; what the command line says goes on top. The papers' own
+data and images are not to be had: here an image is the words of its caption, in the space of the word vectors.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mner_model.config import ConfigError, Modality, ModelConfig, TrainingConfig
+
+# Rate, batch and optimizer are the paper's; it does not tell sizes, dropout or passes.
+_MOON_RECIPE = TrainingConfig(
+    epochs=30,
+    batch_posts=10,
+    optimizer="adagrad",
+    schedule="constant",
+    learning_rate=0.02,
+    vector_learning_rate=0.02,
+    weight_decay=0.0,
+    word_dropout=0.0,
+    modality_dropout=0.0,
+)
+_TRANSFORMER_RECIPE = TrainingConfig(epochs=4, warmup_share=0.1, average_decay=0.99)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A tagger by name.
+
+    source  the paper and table that it stands for; empty where it is ours
+    extra   of the package, which it needs beside the package itself; empty for none
+    """
+
+    name: str
+    summary: str
+    model: ModelConfig = field(default_factory=ModelConfig)
+    recipe: TrainingConfig = field(default_factory=TrainingConfig)
+    source: str = ""
+    extra: str = ""
+
+
+def preset(name: str) -> Preset:
+    """The preset of this name. Raises ConfigError with the names that there are."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise ConfigError(f"no preset {name}: expected one of {', '.join(PRESETS)}") from None
+
+
+def _moon(name: str, summary: str, modalities: Iterable[Modality], **changes: object) -> Preset:
+    parts = {"fusion": "concatenation", "entity_encoder": "coupled_lstm", **changes}
+    model = ModelConfig(modalities=tuple(modalities), **parts)  # type: ignore[arg-type]
+    return Preset(name, summary, model, _MOON_RECIPE, "Moon et al. 2018, Table 1")
+
+
+def _transformer(name: str, summary: str, text_encoder: str) -> Preset:
+    model = ModelConfig(
+        modalities=("text", "char"), text_encoder=text_encoder, fusion="concatenation", entity_encoder="none"
+    )
+    return Preset(name, summary, model, _TRANSFORMER_RECIPE, extra="transformer")
+
+
+_ALL = (
+    Preset(
+        "word-char-image",
+        "words, characters and words about the image under attention that can switch each off; what the package ships",
+        recipe=TrainingConfig(epochs=30),
+    ),
+    _moon("moon-char", "characters alone", ["char"]),
+    _moon("moon-word", "words alone", ["word"]),
+    _moon("moon-word-char", "words and characters side by side", ["word", "char"]),
+    _moon("moon-char-cnn", "the same with a character CNN", ["word", "char"], char_encoder="cnn"),
+    _moon("moon-multitask", "the same, also finding mentions of any type", ["word", "char"], segmentation_weight=1.0),
+    _moon("moon-attention", "words and characters under modality attention", ["word", "char"], fusion="attention"),
+    _moon("moon-image", "words, characters and image side by side", ["word", "char", "image"]),
+    _moon(
+        "moon-image-attention",
+        "words, characters and image under modality attention",
+        ["word", "char", "image"],
+        fusion="attention",
+    ),
+    _transformer(
+        "minilm", "a small pretrained Transformer beside characters", "sentence-transformers/all-MiniLM-L6-v2"
+    ),
+    _transformer(
+        "mpnet", "a larger pretrained Transformer beside characters", "sentence-transformers/all-mpnet-base-v2"
+    ),
+)
+PRESETS = {one.name: one for one in _ALL}

@@ -1,0 +1,72 @@
+"""Presets are configurations that train, and a command line may change them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mner_model.checkpoint import load_checkpoint
+from mner_model.cli import main
+from mner_model.config import ConfigError
+from mner_model.presets import PRESETS, preset
+from mner_model.train import EpochReport, Trainer
+
+WITHOUT_EXTRA = [name for name, one in PRESETS.items() if not one.extra]
+SMALL = {"word_dimension": 12, "image_dimension": 12, "hidden": 16, "char_hidden": 8, "fused_dimension": 16}
+
+
+@pytest.mark.parametrize("name", WITHOUT_EXTRA)
+def test_every_preset_learns(name: str, make_trainer: Callable[..., Trainer]) -> None:
+    one = preset(name)
+    changes = {**one.model.choices(), **SMALL}
+    reports: list[EpochReport] = []
+    make_trainer(replace(one.recipe, epochs=2), **changes).run(name, reports.append)
+    assert reports[1].loss < reports[0].loss
+
+
+def test_the_list_is_readable_by_people_and_programs() -> None:
+    listed = CliRunner().invoke(main, ["presets", "--json"])
+    rows = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert [row["name"] for row in rows] == list(PRESETS)
+    assert rows[0]["recipe"]["epochs"] == 30
+    assert "modality attention" in CliRunner().invoke(main, ["presets"]).stdout
+
+
+def test_an_unknown_name_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"no preset moon: expected one of word-char-image, moon-char, "):
+        preset("moon")
+
+
+def test_the_command_line_goes_on_top_of_the_preset(tmp_path: Path) -> None:
+    data = tmp_path / "posts.txt"
+    data.write_text("hello\tO\nOslo\tB-LOC\n\n" * 12, encoding="utf-8")
+    command = ["train", "--preset", "moon-char", "--train", str(data), "--valid", str(data), "--device", "cpu"]
+    changes = ["--epochs", "1", "--recipe", "batch_posts=4", "--model", "hidden=7", "--out", str(tmp_path / "made")]
+    result = CliRunner().invoke(main, [*command, *changes])
+    assert result.exit_code == 0, result.stderr
+    made = load_checkpoint(tmp_path / "made")
+    assert (made.name, made.model.config.hidden, made.model.config.entity_encoder) == ("moon-char", 7, "coupled_lstm")
+    recipe = made.training["config"]
+    assert (recipe["batch_posts"], recipe["optimizer"], recipe["epochs"]) == (4, "adagrad", 1)
+    assert not (tmp_path / "made.training").exists()
+
+
+def test_a_preset_that_reads_words_asks_for_vectors(tmp_path: Path) -> None:
+    data = tmp_path / "posts.txt"
+    data.write_text("Oslo\tB-LOC\n\n", encoding="utf-8")
+    command = [
+        "train",
+        "--preset",
+        "moon-word",
+        "--train",
+        str(data),
+        "--valid",
+        str(data),
+        "--out",
+        str(tmp_path / "m"),
+    ]
+    result = CliRunner().invoke(main, command)
+    assert (result.exit_code, result.stderr) == (1, "mner-model: --vectors: the modalities word need word vectors\n")

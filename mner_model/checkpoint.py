@@ -97,8 +97,8 @@ class Checkpoint:
             (draft / CONFIG_FILE).write_text(config, encoding="utf-8", newline="\n")
             draft.chmod(0o755)  # both are made for their owner alone
             (draft / WEIGHTS_FILE).chmod(0o644)
-            self.fingerprint = _fingerprint(draft)
-            _swap(draft, folder)
+            self.fingerprint = folder_fingerprint(draft)
+            put_in_place(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return self.fingerprint
@@ -119,7 +119,7 @@ class Checkpoint:
         }
 
 
-def _swap(draft: Path, folder: Path) -> None:
+def put_in_place(draft: Path, folder: Path) -> None:
     """Puts the draft in the folder's place; what was there is gone only when the draft is there."""
     if not folder.exists():
         draft.rename(folder)
@@ -193,7 +193,7 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         label_vectors=None if label_vectors is None else label_vectors.float(),
         seen_mentions=seen_mentions,
         training=config.get("training", {}),
-        fingerprint=_fingerprint(folder),
+        fingerprint=folder_fingerprint(folder),
     )
 
 
@@ -243,7 +243,8 @@ def _for_storage(value: Tensor) -> Tensor:
     return value.to(torch.float16) if value.dtype == torch.float32 and value.dim() == 2 else value
 
 
-def _fingerprint(folder: Path) -> str:
+def folder_fingerprint(folder: Path) -> str:
+    """sha256 of the contents of the checkpoint's files that there are, in their order."""
     digest = hashlib.sha256()
     for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, TOKENIZER_FILE):
         if not (folder / name).exists():

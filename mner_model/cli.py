@@ -3,10 +3,12 @@
 Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
 """
 
+import itertools
 import json
+import os
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,16 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mner_model.caption_commands import caption, train_captioner
 from mner_model.config import ConfigError, TrainingConfig
+from mner_model.console import ProgressCallback, failures, progress, say
 
 if TYPE_CHECKING:
-    from mner_model.data import Example
     from mner_model.post import Post
     from mner_model.predictor import Predictor
     from mner_model.presets import Preset
     from mner_model.train import EpochReport
-
-_Callback = Callable[[int, int | None], None]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
@@ -36,6 +37,10 @@ _CHECKPOINT = click.option(
 @click.version_option(version("mner-stream"), prog_name="mner-model")
 def main() -> None:
     """The tagger as a command: train one, evaluate one, tag with one."""
+
+
+for command in (train_captioner, caption):
+    main.add_command(command)
 
 
 @main.command()
@@ -77,54 +82,79 @@ def train(
     The weights with the best mean lenient F1 over the --valid files are kept; no other data has a say. Where the
     training stands is kept beside OUT, in OUT.training; the same command goes on from there after a stop.
     """
-    from mner_model.checkpoint import check_destination
     from mner_model.image_encoder import ImageEncoderConfig
-    from mner_model.image_words import check_image_encoder
     from mner_model.predictor import device_of
     from mner_model.presets import preset
-    from mner_model.text_encoder import TextEncoder
-    from mner_model.train import Trainer, WordVectors
-    from mner_model.vocabulary import read_vectors
+    from mner_model.training_run import Sources, train_to
 
-    with _failures():
+    with failures():
         chosen = preset(preset_name)
-        model_config = chosen.model.changed(_pairs(model_changes))
         recipe = replace(chosen.recipe, seed=seed, epochs=epochs or chosen.recipe.epochs)
-        recipe = recipe.changed(_pairs(recipe_changes))
-        images = None
-        if "image" in model_config.modalities:
-            images = ImageEncoderConfig(image_encoder, str(image_weights) if image_weights else None, "label_words")
-            check_image_encoder(images)  # now, not after an hour of training
-        check_destination(out)
-        word_vectors, text = None, None
-        if {"word", "image"} & {*model_config.modalities}:
-            if vectors is None:
-                raise ConfigError(f"--vectors: the modalities {', '.join(model_config.modalities)} need word vectors")
-            _say(f"reading {vectors.name}")
-            word_vectors = WordVectors(*read_vectors(vectors, words))
-            dimension = word_vectors.vectors.shape[1]
-            model_config = replace(model_config, word_dimension=dimension, image_dimension=dimension)
-        if model_config.text_encoder:
-            _say(f"reading {model_config.text_encoder}")
-            text = TextEncoder.pretrained(model_config.text_encoder)
-            # a folder's name is enough for people, and where it lies is nobody's business
-            model_config = replace(model_config, text_encoder=Path(model_config.text_encoder).name)
-        trainer = Trainer(
-            [example for file in train_files for example in _read(file)],
-            _validation_sets(valid_files),
-            word_vectors,
-            model_config,
-            recipe,
-            str(device_of(device)),
-            text,
+        images = ImageEncoderConfig(image_encoder, str(image_weights) if image_weights else None, "label_words")
+        fingerprint = train_to(
+            out,
+            name or chosen.name,
+            chosen.model.changed(_pairs(model_changes)),
+            recipe.changed(_pairs(recipe_changes)),
+            Sources(train_files, valid_files, vectors, words, images),
+            device=str(device_of(device)),
+            say=say,
+            on_epoch=_say_epoch,
         )
-        state_file = out.with_name(out.name + ".training")
-        checkpoint = trainer.run(name or chosen.name, _say_epoch, state_file)
-        if images is not None:
-            checkpoint.set_image_encoder(images)
-        fingerprint = checkpoint.save(out)
-        state_file.unlink(missing_ok=True)
-        _say(f"wrote {out}, fingerprint {fingerprint[:12]}")
+        say(f"wrote {out}, fingerprint {fingerprint[:12]}")
+
+
+@main.command()
+@click.option("--preset", "preset_names", multiple=True, required=True, help="May be given several times.")
+@click.option("--seeds", default="0,1,2", show_default=True, help="Train each preset with each of these.")
+@click.option("--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from.")
+@click.option("--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by.")
+@click.option("--test", "test_files", type=_FILE, multiple=True, required=True, help="CoNLL file to score on.")
+@click.option("--vectors", type=_FILE, help="Word vectors in GloVe's text format, plain, .gz or .xz.")
+@click.option("--words", type=int, help="Most pretrained words to keep.  [default: all]")
+@click.option("--text-encoder", help="Folder of the pretrained Transformer, for the one preset that needs one.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: each preset's]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints and results.")
+@_DEVICE
+def report(
+    preset_names: tuple[str, ...],
+    seeds: str,
+    train_files: tuple[Path, ...],
+    valid_files: tuple[Path, ...],
+    test_files: tuple[Path, ...],
+    vectors: Path | None,
+    words: int | None,
+    text_encoder: str | None,
+    epochs: int | None,
+    out: Path,
+    device: str,
+) -> None:
+    """Train and score presets, and print a Markdown table with everything needed to repeat it.
+
+    Checkpoints and scores are kept in OUT: a report that is stopped goes on, one with a further preset trains that one.
+    """
+    from mner_model.predictor import device_of
+    from mner_model.presets import preset
+    from mner_model.report import Measured, markdown, measure
+    from mner_model.training_run import Sources, train_to
+
+    measured: list[Measured] = []
+    with failures():
+        numbers = _numbers(seeds)
+        chosen = [preset(name) for name in preset_names]
+        sources = Sources(train_files, valid_files, vectors, words)
+        for one, seed in itertools.product(chosen, numbers):
+            folder = out / f"{one.name}-seed{seed}"
+            if not folder.exists():
+                model = one.model
+                if model.text_encoder and text_encoder:
+                    model = replace(model, text_encoder=text_encoder)
+                recipe = replace(one.recipe, seed=seed, epochs=epochs or one.recipe.epochs)
+                say(f"{one.name}, seed {seed}: training")
+                where = str(device_of(device))
+                train_to(folder, one.name, model, recipe, sources, device=where, say=say, on_epoch=_say_epoch)
+            measured += measure(one.name, seed, folder, test_files, device, say)
+    click.echo(markdown(measured, _command()))
 
 
 @main.command()
@@ -152,7 +182,7 @@ def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json
     from mner_model.evaluation_run import evaluate_checkpoint
     from mner_model.predictor import Predictor
 
-    with _failures(), _progress("evaluating") as on_progress:
+    with failures(), progress("evaluating") as on_progress:
         result = evaluate_checkpoint(Predictor.load(checkpoint, device), data, captions, on_progress)
     if as_json:
         click.echo(json.dumps(result))
@@ -162,9 +192,10 @@ def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json
 
 @main.command()
 @_CHECKPOINT
+@click.option("--image-effect", is_flag=True, help="Say of each mention what the image did to its confidence.")
 @_DEVICE
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-def tag(checkpoint: Path | None, device: str, file: str) -> None:
+def tag(checkpoint: Path | None, image_effect: bool, device: str, file: str) -> None:
     """Tag FILE (- for standard input): a post as JSON or plain text a line in, an entity record a line out.
 
     A line that is no post comes back as {"error": …, "detail": …, "line": …} in its place, and the exit status is 1.
@@ -172,19 +203,25 @@ def tag(checkpoint: Path | None, device: str, file: str) -> None:
     from mner_model.predictor import Predictor
     from mner_model.tag_lines import POSTS_PER_CALL
 
-    with _failures():
+    with failures():
         predictor = Predictor.load(checkpoint, device)
     size = None if file == "-" else Path(file).stat().st_size
-    with click.open_file(file, "rb") as posts, _progress("tagging", size) as on_progress:
+    with click.open_file(file, "rb") as posts, progress("tagging", size) as on_progress:
         # from a terminal or a pipe each line is answered at once, from a file many together
-        rejected = _tag_all(predictor, posts, 1 if size is None else POSTS_PER_CALL, on_progress, size)
+        at_once = 1 if size is None else POSTS_PER_CALL
+        rejected = _tag_all(predictor, posts, at_once, on_progress, size, image_effect)
     if rejected:
-        _say(f"{rejected} lines were no posts")
+        say(f"{rejected} lines were no posts")
         sys.exit(1)
 
 
 def _tag_all(
-    predictor: "Predictor", lines: Iterable[bytes], at_once: int, on_progress: _Callback, size: int | None
+    predictor: "Predictor",
+    lines: Iterable[bytes],
+    at_once: int,
+    on_progress: ProgressCallback,
+    size: int | None,
+    image_effect: bool,
 ) -> int:
     """Prints the answer to every line; returns how many were no posts."""
     from mner_model.refusals import PostRefused
@@ -194,7 +231,8 @@ def _tag_all(
     pending: list[Post | bytes] = []
 
     def flush() -> None:
-        records = iter(tag_posts(predictor, [line for line in pending if not isinstance(line, bytes)]))
+        posts = [line for line in pending if not isinstance(line, bytes)]
+        records = iter(tag_posts(predictor, posts, image_effect))
         for line in pending:
             click.echo(line if isinstance(line, bytes) else next(records).encode())
         pending.clear()
@@ -226,42 +264,33 @@ def _pairs(changes: Iterable[str]) -> dict[str, str]:
     return pairs
 
 
-def _read(file: Path) -> "list[Example]":
-    from mner_model.data import read_conll
-
-    captions = file.with_suffix(".captions.tsv")
-    examples = read_conll(file, captions=captions if captions.exists() else None)
-    _say(f"{file.parent.name}/{file.name}: {len(examples):,} posts" + (", with captions" if captions.exists() else ""))
-    return examples
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--seeds: expected whole numbers with commas between, got {text!r}") from None
 
 
-def _validation_sets(files: Iterable[Path]) -> "dict[str, list[Example]]":
-    from mner_model.data import DataError
-
-    sets: dict[str, list[Example]] = {}
-    for file in files:
-        if _set_name(file) in sets:
-            raise DataError(f"{file}: a second validation set of the name {_set_name(file)}; give its folder another")
-        sets[_set_name(file)] = _read(file)
-    return sets
-
-
-def _set_name(file: Path) -> str:
-    return f"{file.parent.name}/{file.stem}"
+def _command() -> str:
+    """The command line that is running, data by the names people know it by, so that it can be given again."""
+    words = [f"{Path(word).parent.name}/{Path(word).name}" if os.sep in word else word for word in sys.argv[1:]]
+    return shlex.join(["mner-model", *words])
 
 
 def _say_epoch(report: "EpochReport") -> None:
     scores = ", ".join(f"{name} {scores.lenient.f1:.2%}" for name, scores in report.validation.items())
     best = "  best so far" if report.best else ""
-    _say(f"pass {report.epoch:3}  loss {report.loss:7.3f}  lenient F1: {scores}{best}")
+    say(f"pass {report.epoch:3}  loss {report.loss:7.3f}  lenient F1: {scores}{best}")
 
 
 def _print_table(data: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from mner_model.training_run import set_name
+
     model, about = result["model"], result["data"]
-    table = Table(title=f"{model['name']} {model['fingerprint'][:12]} on {_set_name(data)}")
+    table = Table(title=f"{model['name']} {model['fingerprint'][:12]} on {set_name(data)}")
     table.add_column("")
     for column in ("precision", "recall", "F1", "mentions"):
         table.add_column(column, justify="right")
@@ -273,6 +302,11 @@ def _print_table(data: Path, result: dict[str, Any]) -> None:
         table.add_row(label, *figures, str(score.get("support", about["mentions"] if label != "strict" else "")))
     console = Console()
     console.print(table)
+    low, high = result["lenient_f1_interval"]
+    console.print(f"lenient F1 between {low:.2%} and {high:.2%} (95 %, bootstrap over posts)")
+    if "without_images" in result:
+        strict, lenient = (result["without_images"][reading]["f1"] for reading in ("strict", "lenient"))
+        console.print(f"without the images: strict F1 {strict:.2%}, lenient {lenient:.2%}")
     captions = f", {about['captions']:,} with captions" if about["captions"] else ", text only"
     console.print(
         f"{about['posts']:,} posts{captions}, data {about['fingerprint'][:12]}, "
@@ -290,48 +324,3 @@ def _print_presets(presets: "Iterable[Preset]") -> None:
     for one in presets:
         table.add_row(one.name, one.summary, one.source, one.extra)
     Console().print(table)
-
-
-@contextmanager
-def _progress(what: str, total: int | None = None) -> Iterator[_Callback]:
-    """Gives a callback (done, of how many) that draws a bar on a terminal, unless records go to one as well."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal or sys.stdout.isatty()
-    ) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda done, of: progress.update(task, completed=done, total=of)
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Turns what can go wrong with files and checkpoints into one line on stderr and exit status 1."""
-    from mner_model.checkpoint import CheckpointError
-    from mner_model.data import DataError
-    from mner_model.image_encoder import ImageEncoderError
-    from mner_model.text_encoder import TextEncoderError
-    from mner_model.training_state import TrainingStateError
-    from mner_model.vocabulary import VectorsError
-
-    known = (
-        CheckpointError,
-        ConfigError,
-        DataError,
-        ImageEncoderError,
-        TextEncoderError,
-        TrainingStateError,
-        VectorsError,
-    )
-    try:
-        yield
-    except known as error:
-        _say(f"mner-model: {error}")
-        sys.exit(1)
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

@@ -106,7 +106,7 @@ def read_conll(path: str | Path, tagset: TagSet | None = None, captions: str | P
             examples.append(example_from_words(words, tags, image_id, caption_of.get(image_id or "")))
         words, tags, image_id = [], [], None
 
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip() and "\t" not in line:
             close_post()
         elif line.startswith("IMGID:"):
@@ -130,7 +130,7 @@ def read_conll(path: str | Path, tagset: TagSet | None = None, captions: str | P
 def read_captions(path: str | Path) -> dict[str, str]:
     """Reads image id TAB caption lines."""
     captions: dict[str, str] = {}
-    for number, line in enumerate(_lines(Path(path)), start=1):
+    for number, line in enumerate(read_lines(Path(path)), start=1):
         if line.strip():
             image_id, separator, caption = line.partition("\t")
             if not separator:
@@ -181,7 +181,8 @@ def _canonical_tag(tag: str) -> str:
     return f"{prefix}{dash}{TYPE_ALIASES.get(type_, type_)}"
 
 
-def _lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """Lines of a UTF-8 file, a byte-order mark and CRLF taken away. Raises DataError for one that is not there."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import numpy as np
+
 from mner_model.labels import Span, spans_lenient, spans_strict
 
 type_name = str  # an entity type such as PER
@@ -110,6 +112,33 @@ def evaluate(
                 {s for s in of_predicted if _is_seen(s, post_words, seen_surfaces) is wanted},
             )
     return result
+
+
+def f1_interval(
+    gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]], samples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Lenient F1's 95 % confidence interval by the bootstrap: the middle of its values on posts drawn with replacement.
+
+    gold, predicted  one sequence of tags a post
+    samples          so many times as many posts are drawn as there are
+    Efron and Tibshirani 1993, section 13.3 (percentile interval).
+    """
+    counts = np.array(
+        [
+            (len(wanted), len(found), len(wanted & found))
+            for of_gold, of_predicted in zip(gold, predicted, strict=True)
+            for wanted, found in [(set(spans_lenient(of_gold)), set(spans_lenient(of_predicted)))]
+        ],
+        dtype=np.int64,
+    ).reshape(-1, 3)
+    drawn = np.random.default_rng(seed)
+    f1 = np.zeros(samples)
+    for sample in range(samples):
+        times = np.bincount(drawn.integers(len(counts), size=len(counts)), minlength=len(counts))
+        wanted, found, correct = times @ counts
+        f1[sample] = 2 * correct / (wanted + found) if wanted + found else 0.0
+    low, high = np.quantile(f1, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def _untyped(spans: Iterable[Span]) -> set[Span]:

@@ -1,12 +1,13 @@
 """`mner-model evaluate`: a checkpoint against a CoNLL file, with everything needed to believe the numbers."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from mner_model.data import Example, captions_fingerprint, fingerprint, mention_count, mention_hash, read_conll
-from mner_model.evaluate import Evaluation, evaluate
+from mner_model.evaluate import Evaluation, evaluate, f1_interval
 from mner_model.image_words import caption_words, words_vector
 from mner_model.labels import Span
 from mner_model.predictor import Document, Prediction, Predictor
@@ -22,20 +23,22 @@ def evaluate_checkpoint(
 ) -> dict[str, Any]:
     """Tags a CoNLL file through the predictor, as serving does, and scores it.
 
-    captions     machine captions of the posts' images; their words stand for the image. None: text alone
+    captions     machine captions of the posts' images; their words stand for the image. None: text alone. With them the
+                 same posts are scored once more without, as `without_images`
     on_progress  is told how many posts are done, and of how many
     returns      the object that `mner-model evaluate --json` prints
     Raises DataError for a file that cannot be read.
     """
     examples = read_conll(data, captions=captions)
     started = perf_counter()
-    predictions: list[Prediction] = []
-    for start in range(0, len(examples), _POSTS_PER_CALL):
-        documents = [_document(predictor, example) for example in examples[start : start + _POSTS_PER_CALL]]
-        predictions += predictor.predict(documents)
-        on_progress(len(predictions), len(examples))
+    tags = _tags(predictor, examples, on_progress)
     seconds = perf_counter() - started
-    scores = _score(predictor, examples, predictions)
+    scores = _score(predictor, examples, tags).to_json()
+    scores["lenient_f1_interval"] = f1_interval([example.tags for example in examples], tags)
+    if captions is not None:
+        alone = [replace(example, caption=None) for example in examples]
+        without = _score(predictor, alone, _tags(predictor, alone, on_progress)).to_json()
+        scores["without_images"] = {reading: without[reading] for reading in ("strict", "lenient")}
     return {
         "model": {
             "name": predictor.name,
@@ -49,9 +52,24 @@ def evaluate_checkpoint(
             "captions": sum(example.caption is not None for example in examples),
             "captions_fingerprint": captions_fingerprint(examples),
         },
-        **scores.to_json(),
+        **scores,
         "posts_per_second": len(examples) / seconds,
     }
+
+
+def _tags(
+    predictor: Predictor, examples: Sequence[Example], on_progress: Callable[[int, int], None]
+) -> list[tuple[str, ...]]:
+    """Predicted tags of each example's words."""
+    predictions: list[Prediction] = []
+    for start in range(0, len(examples), _POSTS_PER_CALL):
+        documents = [_document(predictor, example) for example in examples[start : start + _POSTS_PER_CALL]]
+        predictions += predictor.predict(documents)
+        on_progress(len(predictions), len(examples))
+    return [
+        example.word_tags(token_spans(example, prediction))
+        for example, prediction in zip(examples, predictions, strict=True)
+    ]
 
 
 def _document(predictor: Predictor, example: Example) -> Document:
@@ -61,16 +79,12 @@ def _document(predictor: Predictor, example: Example) -> Document:
     return Document(example.text, embedding, example.tokens, example.caption)
 
 
-def _score(predictor: Predictor, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Evaluation:
-    predicted = [
-        example.word_tags(token_spans(example, prediction))
-        for example, prediction in zip(examples, predictions, strict=True)
-    ]
+def _score(predictor: Predictor, examples: Sequence[Example], tags: Sequence[Sequence[str]]) -> Evaluation:
     seen = frozenset(predictor.seen_mentions)
     return evaluate(
         [example.words for example in examples],
         [example.tags for example in examples],
-        predicted,
+        tags,
         predictor.types,
         lambda surface, type_: mention_hash(surface, type_) in seen,
     )

@@ -158,6 +158,12 @@ class MultimodalTagger(nn.Module):
         mean_weights = self._mean_weights(weights, spans)
         return [TaggedPost(*parts) for parts in zip(spans, confidences, mean_weights, strict=True)]
 
+    @torch.inference_mode()
+    def confidences(self, batch: Batch, spans: Sequence[Sequence[Span]]) -> list[list[float]]:
+        """Probability of exactly each of these mentions, one list a post, whether or not `tag` would find them."""
+        emissions, _ = self(batch)
+        return self.crf.span_marginals(emissions.float(), batch.mask, spans)
+
     def _mean_weights(self, weights: Tensor | None, spans: Sequence[Sequence[Span]]) -> list[list[dict[str, float]]]:
         if weights is None:
             return [[{} for _ in of_post] for of_post in spans]

@@ -41,7 +41,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class PredictedEntity:
-    """One mention: [start, end) in code points of the text as received, its probability as a whole span in [0, 1]."""
+    """One mention: [start, end) in code points of the text as received, its probability as a whole span in [0, 1].
+
+    image_effect  confidence minus the probability of the same mention with the image left out, in [-1, 1]; None
+                  without an image, or where it was not asked for
+    """
 
     start: int
     end: int
@@ -49,6 +53,7 @@ class PredictedEntity:
     text: str
     confidence: float
     modality_weights: Mapping[str, float]
+    image_effect: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +149,14 @@ class Predictor:
         """Decoded images, uint8 [3, height, width] each (preprocessed or not) → float32 [images, image_dimension]."""
         return self._encoder().embed(images).numpy()
 
-    def predict(self, posts: Sequence[Document | str], max_tokens: int = _BATCH_MAX_TOKENS) -> list[Prediction]:
+    def predict(
+        self, posts: Sequence[Document | str], max_tokens: int = _BATCH_MAX_TOKENS, image_effect: bool = False
+    ) -> list[Prediction]:
         """The mentions of each post, in order; a text without tokens has none. A string is a post of text alone.
 
-        max_tokens  token places (posts × longest) of one forward pass; further posts go into further passes
+        max_tokens    token places (posts × longest) of one forward pass; further posts go into further passes
+        image_effect  whether to tell each mention's; every forward pass is then followed by one over those of its
+                      posts that have an image and a mention, if there are any
         """
         documents = [Document(post) if isinstance(post, str) else post for post in posts]
         tokens = [document.tokens if document.tokens is not None else tokenize(document.text) for document in documents]
@@ -161,9 +170,26 @@ class Predictor:
                 preprocessing.features(tokens[i], self._embedding(documents[i]), documents[i].caption) for i in rows
             ]
             batch = preprocessing.collate(features)
-            for i, tagged in zip(rows, self._model.tag(batch.to(self.device)), strict=True):
-                predictions[i] = _prediction(documents[i].text, tokens[i], tagged)
+            found = dict(zip(rows, self._model.tag(batch.to(self.device)), strict=True))
+            effects = self._image_effects(documents, tokens, found) if image_effect else {}
+            for i, tagged in found.items():
+                predictions[i] = _prediction(documents[i].text, tokens[i], tagged, effects.get(i))
         return predictions
+
+    def _image_effects(
+        self, documents: Sequence[Document], tokens: Sequence[Tokens], found: Mapping[int, TaggedPost]
+    ) -> dict[int, list[float]]:
+        """Of each post with an image and a mention: every mention's confidence minus that without the image."""
+        seen = {i: tagged for i, tagged in found.items() if tagged.spans and self._has_image(documents[i])}
+        if not seen:
+            return {}
+        preprocessing = self._checkpoint.preprocessing
+        batch = preprocessing.collate([preprocessing.features(tokens[i]) for i in seen])
+        blind = self._model.confidences(batch.to(self.device), [tagged.spans for tagged in seen.values()])
+        return {
+            i: [sighted - without for sighted, without in zip(tagged.confidences, confidences, strict=True)]
+            for (i, tagged), confidences in zip(seen.items(), blind, strict=True)
+        }
 
     @staticmethod
     def is_broken_by(error: BaseException) -> bool:
@@ -193,17 +219,26 @@ class Predictor:
     def _embedding(self, document: Document) -> npt.NDArray[np.float32] | None:
         return document.image_embedding if "image" in self._model.config.modalities else None
 
+    def _has_image(self, document: Document) -> bool:
+        """Whether the tagger reads anything of an image here: an embedding or, where it reads them, a caption."""
+        reads_caption = self._checkpoint.preprocessing.reads_captions and bool(document.caption)
+        return reads_caption or self._embedding(document) is not None
+
     def _encoder(self) -> ImageEncoder:
         if self._images is None:
             raise ValueError(f"model {self.name} does not use images")
         return self._images
 
 
-def _prediction(text: str, tokens: Tokens, tagged: TaggedPost) -> Prediction:
+def _prediction(
+    text: str, tokens: Tokens, tagged: TaggedPost, image_effects: Sequence[float] | None = None
+) -> Prediction:
     entities = []
-    for span, confidence, weights in zip(tagged.spans, tagged.confidences, tagged.modality_weights, strict=True):
+    effects = image_effects if image_effects is not None else [None] * len(tagged.spans)
+    parts = zip(tagged.spans, tagged.confidences, tagged.modality_weights, effects, strict=True)
+    for span, confidence, weights, effect in parts:
         start, end = tokens.starts[span.start], tokens.ends[span.end - 1]
-        entities.append(PredictedEntity(start, end, span.type, text[start:end], confidence, weights))
+        entities.append(PredictedEntity(start, end, span.type, text[start:end], confidence, weights, effect))
     return Prediction(tuple(entities))
 
 

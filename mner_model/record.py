@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EntityType = Literal["PER", "LOC", "ORG", "MISC"]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Change = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 _FRACTION_DIGITS = 4
 
 
@@ -31,6 +32,11 @@ class Entity(Message):
     confidence: Fraction = Field(description="Probability of the whole span under the model, 0 to 1.")
     modality_weights: dict[str, Fraction] = Field(
         description="Mean attention that each modality got over the mention's tokens, 0 to 1."
+    )
+    image_effect: Change | None = Field(
+        default=None,
+        description="Confidence minus the probability of the same span and type under the same model with the image "
+        "left out, -1 to 1; absent for a post without a usable image, and where the option is off.",
     )
 
 
@@ -104,6 +110,7 @@ def entity_record(
             modality_weights={
                 name: round(weight, _FRACTION_DIGITS) for name, weight in entity.modality_weights.items()
             },
+            image_effect=None if entity.image_effect is None else _rounded_change(entity.image_effect),
         )
         for entity in found
     )
@@ -117,6 +124,10 @@ def entity_record(
         created_at=created_at,
         tagged_at=datetime.now(UTC),
     )
+
+
+def _rounded_change(change: float) -> float:
+    return round(change, _FRACTION_DIGITS) + 0.0  # a tiny loss would else be written as -0.0
 
 
 def entity_id(post_id: str, start: int, end: int, entity_type: str, fingerprint: str) -> str:

@@ -40,11 +40,11 @@ def read_line(line: bytes, number: int) -> Post:
     return read_post(Post.model_construct(id=str(number), text=text).encode())
 
 
-def tag_posts(predictor: Predictor, posts: Sequence[Post]) -> list[EntityRecord]:
-    """The records of one batch of posts, in order."""
+def tag_posts(predictor: Predictor, posts: Sequence[Post], image_effect: bool = False) -> list[EntityRecord]:
+    """The records of one batch of posts, in order; `image_effect` as in `Predictor.predict`."""
     images = [_image(predictor, post) for post in posts]
     documents = [Document(post.text, embedding) for post, (_, embedding) in zip(posts, images, strict=True)]
-    predictions = predictor.predict(documents)
+    predictions = predictor.predict(documents, image_effect=image_effect)
     model = ModelReport(name=predictor.name, fingerprint=predictor.fingerprint)
     return [
         entity_record(

@@ -23,7 +23,13 @@ HOMES = {
     "redis": ["worker.embedding_cache"],
     "prometheus_client": ["worker.metrics"],
     "aiohttp": ["worker.demo", "worker.health", "worker.image_fetcher", "worker.name_resolution"],
-    "click": ["mner_model.caption_commands", "mner_model.cli", "mner_model.hashtag_commands", "worker.cli"],
+    "click": [
+        "mner_model.caption_commands",
+        "mner_model.cli",
+        "mner_model.console",
+        "mner_model.hashtag_commands",
+        "worker.cli",
+    ],
     "pydantic": [
         "mner_model.fields",
         "mner_model.post",

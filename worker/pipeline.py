@@ -79,7 +79,11 @@ class Pipeline:
         logger.info("model %s, fingerprint %s, on %s", predictor.name, predictor.fingerprint[:12], predictor.device)
         self._model = ModelReport(name=predictor.name, fingerprint=predictor.fingerprint)
         self._tagger = MicroBatcher[Document, Prediction](
-            partial(predictor.predict, max_tokens=self._settings.batch_max_tokens),
+            partial(
+                predictor.predict,
+                max_tokens=self._settings.batch_max_tokens,
+                image_effect=self._settings.image_effect,
+            ),
             weight=lambda document: len(document.tokens or ()),
             max_items=self._settings.batch_max_posts,
             max_weight=self._settings.batch_max_tokens,

@@ -63,6 +63,9 @@ class Settings(BaseModel):
     )
     dead_topic: Topic = _setting("posts.dead", "", "Topic of posts that could not be answered.")
     include_text: bool = _setting(True, "", "Whether entity records carry the post's text.")
+    image_effect: bool = _setting(
+        False, "", "Whether mentions say what the image did to their confidence; costs a second pass of the model."
+    )
 
     redis_url: Annotated[RedisUrl | None, EmptyIsNone] = _setting(
         "redis://127.0.0.1:6379/0", "URL", "Redis that shares image embeddings among workers; empty: none."

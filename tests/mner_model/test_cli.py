@@ -37,6 +37,9 @@ def test_evaluate_prints_one_object_with_all_that_the_design_names(small_folder:
         assert set(result[key]) == {"precision", "recall", "f1"}
     assert set(result["per_type"]["LOC"]) == {"precision", "recall", "f1", "support"}
     assert result["seen"]["support"] + result["unseen"]["support"] == 2
+    low, high = result["lenient_f1_interval"]
+    assert low <= result["lenient"]["f1"] <= high
+    assert "without_images" not in result
     assert result["posts_per_second"] > 0
 
 
@@ -51,6 +54,7 @@ def test_captions_change_the_data_and_are_counted(small_folder: Path, data: Path
     for captions in ([], ["--captions", data.with_suffix(".captions.tsv")]):
         _, out, _ = run("evaluate", "--checkpoint", small_folder, "--data", data, "--json", *captions)
         results.append(json.loads(out)["data"])
+    assert json.loads(out)["without_images"].keys() == {"strict", "lenient"}
     assert [result["captions"] for result in results] == [0, 2]
     assert results[0]["captions_fingerprint"] is None
     assert len(results[1]["captions_fingerprint"]) == 64
@@ -92,6 +96,23 @@ def test_an_image_in_the_line_is_used_or_its_fault_named(folder_with_images: Pat
     _, out, _ = run("tag", "--checkpoint", folder_with_images, "-", given=lines)
     statuses = [json.loads(line)["image"]["status"] for line in out.splitlines()]
     assert statuses == ["used", "undecodable", "blocked", "absent"]
+
+
+def test_tag_says_on_request_what_the_image_did_to_each_mention(folder_with_images: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20), "red").save(buffer, "PNG")
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    text = "flying to Oslo on monday"
+    lines = json.dumps({"id": "p", "text": text, "image_data": picture}) + f"\n{text}\n"
+    answers = []
+    for options in ([], ["--image-effect"]):
+        code, out, _ = run("tag", "--checkpoint", folder_with_images, *options, "-", given=lines)
+        assert code == 0
+        answers.append([json.loads(line)["entities"][0] for line in out.splitlines()])
+    (_, without), (asked, plain) = answers
+    assert ["image_effect" in entity for of_run in answers for entity in of_run] == [False, False, True, False]
+    assert plain == without
+    assert asked["image_effect"] == pytest.approx(asked["confidence"] - plain["confidence"], abs=2e-4)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "tag"])

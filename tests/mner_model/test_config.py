@@ -30,7 +30,7 @@ def test_fields_are_changed_from_their_text() -> None:
         ({"hidden": "0"}, "hidden: expected at least 1, got 0"),
         ({"modalities": "word,sound"}, "expected one or more of word, char, text, image"),
         ({"modalities": "word,word"}, "expected one or more of word, char, text, image"),
-        ({"fusion": "glue"}, "fusion: expected one of concatenation, attention, gated_attention, transformer_attention"),
+        ({"fusion": "glue"}, "fusion: expected one of concatenation, attention, gated_attention"),
         ({"types": "PER,GPE"}, "types: expected PER, LOC, ORG, MISC"),
         ({"dropout": "1"}, r"expected a dropout in \[0, 1\), got 1.0"),
     ],

@@ -2,11 +2,12 @@
 
 import warnings
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mner_model.evaluate import evaluate
+from mner_model.evaluate import evaluate, f1_interval
 from mner_model.labels import ENTITY_TYPES, TagSet
 
 with warnings.catch_warnings():
@@ -63,3 +64,35 @@ def test_mentions_are_split_into_seen_and_unseen() -> None:
 def test_a_missing_tag_is_refused() -> None:
     with pytest.raises(ValueError, match="2 words, 2 gold and 1 predicted"):
         evaluate([["a", "b"]], [["O", "O"]], [["O"]], ENTITY_TYPES)
+
+
+# How sure a figure is
+
+
+def test_the_interval_holds_the_f1_and_narrows_with_more_posts() -> None:
+    gold = [("B-PER", "O"), ("B-LOC", "O"), ("O", "B-ORG"), ("O", "O")]
+    predicted = [("B-PER", "O"), ("B-ORG", "O"), ("O", "B-ORG"), ("B-PER", "O")]
+    low, high = f1_interval(gold * 10, predicted * 10)
+    closer_low, closer_high = f1_interval(gold * 160, predicted * 160)
+    assert low < 4 / 7 < high
+    assert closer_low < 4 / 7 < closer_high
+    assert 3.0 < (high - low) / (closer_high - closer_low) < 5.0, "by the square root of sixteen"
+
+
+def test_the_interval_is_that_of_the_bootstrap_written_out() -> None:
+    gold = [("B-PER", "O"), ("B-LOC", "B-LOC"), ("O", "B-ORG")]
+    predicted = [("B-PER", "O"), ("B-ORG", "B-LOC"), ("O", "O")]
+    drawn, f1 = np.random.default_rng(3), []
+    for _ in range(50):
+        rows = drawn.integers(3, size=3)
+        scores = evaluate(
+            [("a", "b")] * 3, [gold[i] for i in rows], [predicted[i] for i in rows], ("PER", "LOC", "ORG")
+        )
+        f1.append(scores.lenient.f1)
+    assert f1_interval(gold, predicted, samples=50, seed=3) == pytest.approx(tuple(np.quantile(f1, (0.025, 0.975))))
+
+
+def test_what_is_always_right_and_what_is_never_there_leave_no_doubt() -> None:
+    gold = [("B-PER", "O")] * 5
+    assert f1_interval(gold, gold) == (1.0, 1.0)
+    assert f1_interval([("O",)] * 5, [("O",)] * 5) == (0.0, 0.0)

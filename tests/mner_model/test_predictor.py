@@ -1,13 +1,21 @@
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from mner_model.batch import Batch
 from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from mner_model.config import ModelConfig
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import caption_words, label_vectors, words_vector
-from mner_model.predictor import Document, Predictor
+from mner_model.model import MultimodalTagger
+from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
+from mner_model.preprocessing import Preprocessing
+from mner_model.vocabulary import Alphabet, Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +74,142 @@ def test_an_image_goes_from_pixels_to_the_mentions_weights(folder_with_images: P
     assert (embeddings.shape, embeddings.dtype) == ((1, 12), np.float32)
     [prediction] = predictor.predict([Document("flying to Oslo on monday", embeddings[0])])
     assert prediction.entities[0].modality_weights["image"] > 0
+
+
+# What the image did
+
+
+IMAGE = np.linspace(-3, 3, 12, dtype=np.float32)
+MIXED = [
+    Document("flying to Oslo on monday", IMAGE),
+    Document("so tired today", IMAGE),  # nothing is found here
+    Document("meeting Ada Lovelace for lunch today and a new job at NASA !", -IMAGE),
+    Document("flying to Lima on monday"),
+    Document("", IMAGE),
+    Document("watching the World Cup with friends", IMAGE),
+]
+
+
+def counted(folder: Path) -> tuple[Predictor, list[int]]:
+    """A predictor, and the number of posts in each of its forward passes so far."""
+    checkpoint = load_checkpoint(folder)
+    passes: list[int] = []
+
+    def count(_: object, given: tuple[Batch, ...], __: object) -> None:
+        passes.append(len(given[0].mask))
+
+    checkpoint.model.register_forward_hook(count)
+    return Predictor(checkpoint, None, torch.device("cpu")), passes
+
+
+def effects(predictions: Sequence[Prediction]) -> list[list[float | None]]:
+    return [[entity.image_effect for entity in prediction.entities] for prediction in predictions]
+
+
+def test_an_images_effect_is_the_confidence_with_it_minus_that_without_it(predictor: Predictor) -> None:
+    def by_mention(prediction: Prediction) -> dict[tuple[int, int, str], PredictedEntity]:
+        return {(entity.start, entity.end, entity.type): entity for entity in prediction.entities}
+
+    documents = [document for document in MIXED if document.image_embedding is not None]
+    seen = [by_mention(one) for one in predictor.predict(documents, image_effect=True)]
+    blind = [by_mention(predictor.predict([document.text])[0]) for document in documents]
+    found_both_times = [
+        (entity, without[mention])
+        for with_image, without in zip(seen, blind, strict=True)
+        for mention, entity in with_image.items()
+        if mention in without
+    ]
+    changes = [entity.confidence - without.confidence for entity, without in found_both_times]
+    assert len(changes) >= 3
+    assert any(abs(change) > 1e-3 for change in changes)
+    assert [entity.image_effect for entity, _ in found_both_times] == pytest.approx(changes, abs=1e-5)
+
+
+def test_only_posts_with_an_image_and_a_mention_are_read_again(small_folder: Path) -> None:
+    predictor, passes = counted(small_folder)
+    predictions = predictor.predict(MIXED, image_effect=True)
+    assert passes == [5, 3]
+    assert [bool(prediction.entities) for prediction in predictions] == [True, False, True, True, False, True]
+    assert [[effect is not None for effect in of_post] for of_post in effects(predictions)] == [
+        [True] * len(prediction.entities) if document.image_embedding is not None else [False]
+        for document, prediction in zip(MIXED, predictions, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("documents", "image_effect"),
+    [
+        ([replace(document, image_embedding=None) for document in MIXED], True),
+        ([Document("so tired today", IMAGE)], True),
+        ([Document("flying to Lima on monday", caption="a caption that this tagger does not read")], True),
+        (MIXED, False),
+    ],
+    ids=["no image", "no mention", "an unread caption", "not asked"],
+)
+def test_no_image_or_no_mention_or_nobody_asking_costs_no_pass(
+    documents: list[Document], image_effect: bool, small_folder: Path
+) -> None:
+    predictor, passes = counted(small_folder)
+    predictions = predictor.predict(documents, image_effect=image_effect)
+    assert len(passes) == 1
+    assert {effect for of_post in effects(predictions) for effect in of_post} <= {None}
+
+
+def test_each_forward_pass_is_followed_by_one_more_at_most(small_folder: Path) -> None:
+    predictor, passes = counted(small_folder)
+    predictor.predict(MIXED * 5, max_tokens=40)
+    once = list(passes)
+    assert len(once) > 3
+    passes.clear()
+    predictor.predict(MIXED * 5, max_tokens=40, image_effect=True)
+    assert len(once) < len(passes) <= 2 * len(once)
+    assert sum(passes) == sum(once) + 3 * 5
+
+
+def test_asking_for_the_effect_changes_nothing_else(predictor: Predictor) -> None:
+    documents = MIXED * 5
+    asked = predictor.predict(documents, max_tokens=40, image_effect=True)
+    without = [Prediction(tuple(replace(entity, image_effect=None) for entity in one.entities)) for one in asked]
+    assert without == predictor.predict(documents, max_tokens=40)
+
+
+@pytest.mark.parametrize(
+    ("leaning", "image"),
+    [(0.0, 4.0), (3.0, 1.0), (3.0, -0.5)],
+    ids=["found by its image only", "surer by its image", "less sure by its image"],
+)
+def test_an_image_that_decides_has_an_effect_of_just_as_much(leaning: float, image: float) -> None:
+    predictor = Predictor(reads_people_in_images(leaning), None, torch.device("cpu"))
+    [prediction] = predictor.predict([Document("Jordan", np.array([image, 0.0], dtype=np.float32))], image_effect=True)
+    [entity] = prediction.entities
+
+    def probability(of_person: float) -> float:  # beside it the one word may be outside (2) or begin three others (0)
+        return math.exp(of_person) / (math.exp(of_person) + math.exp(2.0) + 3)
+
+    assert entity.type == "PER"
+    assert entity.confidence == pytest.approx(probability(leaning + image), abs=1e-6)
+    assert entity.image_effect == pytest.approx(probability(leaning + image) - probability(leaning), abs=1e-6)
+
+
+def reads_people_in_images(leaning: float) -> Checkpoint:
+    """Any word is a person with the score `leaning` + the image's first number; that it is no name scores 2."""
+    config = ModelConfig(
+        modalities=("word", "image"),
+        fusion="concatenation",
+        entity_encoder="none",
+        word_dimension=2,
+        image_dimension=2,
+    )
+    model = MultimodalTagger(config, words=3, trained_words=3, alphabet_size=3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        person = model.tagset.index("B-PER")
+        model.emission.weight[person, 2] = 1.0  # after the word's two numbers
+        model.emission.bias[person] = leaning
+        model.emission.bias[model.tagset.index("O")] = 2.0
+    preprocessing = Preprocessing(Vocabulary([]), Alphabet("a"), 2)
+    return Checkpoint("people in images", model.eval(), preprocessing)
 
 
 def test_an_image_encoder_that_is_not_there_is_one_clear_sentence(small_folder: Path, tmp_path: Path) -> None:

@@ -89,6 +89,19 @@ def test_a_tagger_with_a_text_encoder_learns_and_its_checkpoint_tags_alike(train
     assert spans[0] == [("LOC", 10, 14)]
 
 
+def test_leaving_the_image_out_leaves_its_caption_out(trained: Checkpoint) -> None:
+    reads_captions = replace(trained, preprocessing=replace(trained.preprocessing, reads_captions=True))
+    predictor = Predictor(reads_captions, None, torch.device("cpu"))
+    text = "flying to Lima on monday"
+    captioned = Document(text, caption="a dog for lunch")
+    seen, plain = predictor.predict([captioned, Document(text)], image_effect=True)
+    assert [(entity.start, entity.end, entity.type) for entity in seen.entities] == [(10, 14, "LOC")]
+    [with_caption], [without] = seen.entities, plain.entities
+    assert without.image_effect is None
+    assert with_caption.image_effect == pytest.approx(with_caption.confidence - without.confidence, abs=1e-5)
+    assert abs(with_caption.confidence - without.confidence) > 1e-5
+
+
 def test_a_checkpoint_without_its_tokenizer_is_refused(trained: Checkpoint, tmp_path: Path) -> None:
     trained.save(tmp_path / "kept")
     (tmp_path / "kept" / "tokenizer.json").unlink()

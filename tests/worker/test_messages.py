@@ -11,8 +11,10 @@ import pytest
 from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from mner_model.image_status import ImageStatus
+from mner_model.predictor import PredictedEntity
 from worker.errors import DeadReason, Rejected
 from worker.messages import (
     POST_MAX_BYTES,
@@ -28,6 +30,7 @@ from worker.messages import (
     dead_letter,
     decode_post,
     entity_id,
+    entity_record,
     mention_key,
     mention_message,
     record_message,
@@ -76,6 +79,7 @@ entities = st.builds(
     end=st.integers(1, 10_000),
     confidence=fractions,
     modality_weights=st.dictionaries(st.sampled_from(["word", "char", "image"]), fractions),
+    image_effect=st.none() | st.floats(-1, 1),
 )
 records = st.builds(
     EntityRecord,
@@ -301,6 +305,27 @@ def one_record() -> EntityRecord:
         created_at=NOW,
         tagged_at=NOW,
     )
+
+
+@pytest.mark.parametrize(
+    ("effect", "written"), [(None, None), (0.123456, "0.1235"), (-0.5, "-0.5"), (-1e-9, "0.0"), (1.0, "1.0")]
+)
+def test_what_the_image_did_is_written_with_four_digits_and_only_where_it_is_known(
+    effect: float | None, written: str | None
+) -> None:
+    found = PredictedEntity(0, 3, "PER", "Ada", 0.75, {"word": 0.5}, effect)
+    absent, model = ImageReport(status=ImageStatus.ABSENT), ModelReport(name="default", fingerprint="f")
+    record = entity_record("7", None, [found], image=absent, model=model, created_at=NOW)
+    for message in (record, *record.mentions()):
+        assert (b"image_effect" in message.encode()) is (written is not None)
+        assert written is None or f'"image_effect":{written}'.encode() in message.encode()
+
+
+@pytest.mark.parametrize("effect", [-1.01, 1.01, float("nan")])
+def test_an_effect_beyond_one_is_no_effect(effect: float) -> None:
+    entity = one_record().entities[0].model_dump() | {"image_effect": effect}
+    with pytest.raises(ValidationError, match="image_effect"):
+        Entity.model_validate(entity)
 
 
 @given(records)

@@ -52,7 +52,7 @@ class CapitalsAreNames:
     def tokenize(self, text: str) -> Tokens:
         return tokenize(text)
 
-    def predict(self, documents: Sequence[Document], max_tokens: int) -> list[Prediction]:
+    def predict(self, documents: Sequence[Document], max_tokens: int, image_effect: bool) -> list[Prediction]:
         for document in documents:
             if "Nile" in document.text:
                 raise ValueError("a bad tensor")
@@ -337,6 +337,26 @@ async def test_the_shipped_model_reads_a_text_and_an_inline_picture(drawn_pictur
     ]
     assert all(0 < e.modality_weights["image"] < 1 for e in records[0].entities)
     assert all(e.modality_weights["image"] == 0 for e in records[2].entities)
+
+
+async def test_a_setting_brings_the_effect_of_the_image_into_records_and_mentions(drawn_picture: bytes) -> None:
+    picture = base64.b64encode(drawn_picture).decode()
+    text = "Barack Obama lands in Berlin for the Google summit"
+    records = [post("seen", text, image_data=picture), post("plain", text)]
+    answered: dict[str, list[Outcome]] = {}
+    for wanted in ("false", "true"):
+        async with running({"MNER_IMAGE_EFFECT": wanted}, lambda: Predictor.load(None, "cpu")) as pipeline:
+            answered[wanted] = await pipeline.process(records)
+    without, (seen, plain) = answered["false"], answered["true"]
+    assert all(b"image_effect" not in (message.value or b"") for out in (*without, plain) for message in out.messages)
+    entities = EntityRecord.decode(seen.messages[0].value or b"").entities
+    assert entities
+    assert all(entity.image_effect is not None and -1 <= entity.image_effect <= 1 for entity in entities)
+    mentions = [Mention.decode(message.value or b"") for message in seen.messages[1:]]
+    assert [mention.image_effect for mention in mentions] == [entity.image_effect for entity in entities]
+    blind = {(e.start, e.end, e.type): e for e in EntityRecord.decode(plain.messages[0].value or b"").entities}
+    changes = [entity.confidence - blind[entity.start, entity.end, entity.type].confidence for entity in entities]
+    assert [entity.image_effect for entity in entities] == pytest.approx(changes, abs=2e-4)
 
 
 async def test_workers_share_their_embeddings_through_redis(drawn_picture: bytes, tmp_path: Path) -> None:

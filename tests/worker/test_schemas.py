@@ -74,7 +74,16 @@ def full_record(**changes: Any) -> EntityRecord:
         "post_id": "7",
         "text": "Ada in Zürich",
         "entities": (
-            Entity(id="e", type="PER", text="Ada", start=0, end=3, confidence=1.0, modality_weights={"word": 1.0}),
+            Entity(
+                id="e",
+                type="PER",
+                text="Ada",
+                start=0,
+                end=3,
+                confidence=1.0,
+                modality_weights={"word": 1.0},
+                image_effect=-0.5,
+            ),
         ),
         "image": ImageReport(status=ImageStatus.USED, digest="d", cached=True, reason="r"),
         "model": ModelReport(name="default", fingerprint="f"),

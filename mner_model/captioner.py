@@ -1,0 +1,194 @@
+"""Images to captions: a frozen backbone's grid, a recurrent decoder that attends to it, and beam search.
+
+On disk a captioner is config.json, weights.safetensors (the decoder's) and vocabulary.txt in one folder. The backbone's
+weights stay where they are; a captioner refuses others than those it was trained with.
+"""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mner_model.beam_search import State, beam_search
+from mner_model.caption_decoder import END, START, CaptionDecoder, DecoderConfig, caption_vocabulary
+from mner_model.checkpoint import (
+    CONFIG_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    CheckpointError,
+    check_destination,
+    folder_fingerprint,
+    put_in_place,
+)
+from mner_model.image_encoder import ImageEncoderConfig
+from mner_model.image_grid import GridEncoder
+from mner_model.image_weights import brief
+from mner_model.vocabulary import Vocabulary
+
+__all__ = ["CaptionDecoder", "Captioner", "caption_text", "check_captioner_destination"]
+
+FORMAT = "captioner-1"
+DEFAULT_BEAM = 3  # what Vinyals et al. 2016 came down to, from 20
+DEFAULT_MAX_WORDS = 20
+
+_IMAGES_AT_ONCE = 32  # it bounds memory: about 50 MB with a beam of 5, the backbone's own aside
+
+
+@dataclass
+class Captioner:
+    """Says what is seen, as the captions it was trained on do; made by `CaptionTrainer.run` or `load`.
+
+    encoder_config  which backbone, and where its weights lay
+    training        how it was trained and on what, for people
+    fingerprint     sha256 of the folder's files; empty until it is saved
+    """
+
+    encoder: GridEncoder
+    encoder_config: ImageEncoderConfig
+    decoder: CaptionDecoder
+    vocabulary: Vocabulary
+    training: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    @classmethod
+    def load(cls, folder: str | Path, device: torch.device | str = "cpu", *, weights: str | Path | None = None) -> Self:
+        """Reads a captioner's folder, ready to caption.
+
+        weights  the backbone's state-dict file where it lies now; None: where it lay in training
+
+        Raises CheckpointError for a missing or damaged file, for a folder of something else and for other weights than
+        the backbone was trained with; ImageEncoderError where those cannot be had.
+        """
+        folder = Path(folder)
+        for name in (CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE):
+            if not (folder / name).is_file():
+                raise CheckpointError(
+                    f"captioner {folder}: {name} is missing, expected the folder that `train-captioner` wrote"
+                )
+        config = _read_config(folder)
+        try:
+            forms = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
+            vocabulary = caption_vocabulary(forms)
+            encoder_config = ImageEncoderConfig(config["image_encoder"]["backbone"], config["image_encoder"]["weights"])
+            trained_with = config["image_encoder"]["fingerprint"]
+            decoder = CaptionDecoder(DecoderConfig(**config["decoder"]), config["channels"], len(vocabulary))
+            decoder.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"captioner {folder}: does not describe a captioner: {brief(error)}") from error
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"captioner {folder}: {WEIGHTS_FILE} is damaged: {error}") from error
+        if weights is not None:
+            encoder_config = replace(encoder_config, weights=str(weights))
+        encoder = GridEncoder.load(encoder_config, device=device)
+        if encoder.fingerprint != trained_with:
+            raise CheckpointError(
+                f"captioner {folder}: trained on {encoder.name} with the fingerprint {trained_with[:12]}, "
+                f"{encoder_config.weights or 'the published weights'} have {encoder.fingerprint[:12]}"
+            )
+        decoder = decoder.to(device).eval()
+        return cls(encoder, encoder_config, decoder, vocabulary, config.get("training", {}), folder_fingerprint(folder))
+
+    def save(self, folder: str | Path) -> str:
+        """Writes the folder beside its place, then puts it there, and returns the fingerprint.
+
+        An older captioner at this place is replaced, and stays whole until the new one is. Raises CheckpointError as
+        `check_captioner_destination` does.
+        """
+        folder = Path(folder)
+        check_captioner_destination(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            tensors = {name: value.detach().cpu().contiguous() for name, value in self.decoder.state_dict().items()}
+            save_file(tensors, draft / WEIGHTS_FILE)
+            words = "\n".join(self.vocabulary.forms[END + 1 :])
+            (draft / VOCABULARY_FILE).write_text(words + "\n", encoding="utf-8", newline="\n")
+            config = json.dumps(self._config(), indent=2, ensure_ascii=False) + "\n"
+            (draft / CONFIG_FILE).write_text(config, encoding="utf-8", newline="\n")
+            draft.chmod(0o755)  # both are made for their owner alone
+            (draft / WEIGHTS_FILE).chmod(0o644)
+            self.fingerprint = folder_fingerprint(draft)
+            put_in_place(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return self.fingerprint
+
+    def _config(self) -> dict[str, Any]:
+        weights = self.encoder_config.weights
+        return {
+            "format": FORMAT,
+            "image_encoder": {
+                "backbone": self.encoder_config.backbone,
+                "weights": None if weights is None else str(Path(weights).resolve()),
+                "fingerprint": self.encoder.fingerprint,
+            },
+            "channels": self.decoder.channels,
+            "decoder": asdict(self.decoder.config),
+            "training": dict(self.training),
+        }
+
+    def caption(
+        self, images: Sequence[Tensor], beam: int = DEFAULT_BEAM, max_words: int = DEFAULT_MAX_WORDS
+    ) -> list[str]:
+        """The best caption of each image, lower-case, in their order.
+
+        images     uint8 [3, height, width] each, any sizes
+        beam       sequences kept in mind, ≥ 1; more find likelier captions and take longer
+        max_words  of a caption, punctuation counted, ≥ 1
+
+        An image's caption is the same alone as among others, but for float rounding where two are equally good.
+        Raises ValueError for another shape or type, and for a beam or a length below 1.
+        """
+        captions = []
+        for start in range(0, len(images), _IMAGES_AT_ONCE):
+            some = [self.encoder.preprocess(image) for image in images[start : start + _IMAGES_AT_ONCE]]
+            captions += self.decode(self.encoder.grid(torch.stack(some)), beam, max_words)
+        return captions
+
+    @torch.inference_mode()
+    def decode(self, grids: Tensor, beam: int = DEFAULT_BEAM, max_words: int = DEFAULT_MAX_WORDS) -> list[str]:
+        """The second half of `caption`: float [images, places, channels] of `encoder.grid` to captions."""
+        places, keys, state = self.decoder.look(grids.float())
+        places, keys = places.repeat_interleave(beam, dim=0), keys.repeat_interleave(beam, dim=0)
+
+        def step(words: Tensor, state: State) -> tuple[Tensor, State]:
+            return self.decoder.next_word(words, places, keys, state)
+
+        found = beam_search(step, state, start=START, end=END, beam=beam, max_words=max_words)
+        return [caption_text([self.vocabulary.forms[word] for word in hypothesis.words]) for hypothesis in found]
+
+
+def caption_text(forms: Sequence[str]) -> str:
+    """Vocabulary forms as people write them: no space around - ' and ’, none before , . ; : ! and ?"""
+    text = " ".join(forms)
+    text = re.sub(r" ?([-'’]) ?", r"\1", text)
+    return re.sub(r" ([,.;:!?])", r"\1", text)
+
+
+def check_captioner_destination(folder: Path) -> None:
+    """Raises CheckpointError unless a captioner may be written here: to nothing, an empty folder, or an older one."""
+    check_destination(folder)
+    if (folder / CONFIG_FILE).exists():
+        _read_config(folder)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"captioner {folder}: {CONFIG_FILE} is not JSON: {error}") from error
+    found = config.get("format") if isinstance(config, dict) else type(config).__name__
+    if not isinstance(config, dict) or found != FORMAT:
+        raise CheckpointError(
+            f"captioner {folder}: expected format {FORMAT}, got {found!r}: is it a tagger's checkpoint?"
+        )
+    return config

@@ -1,0 +1,57 @@
+"""What the commands say to people, on stderr: progress, and failures in one line. Data alone goes to stdout."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from mner_model.config import ConfigError
+
+ProgressCallback = Callable[[int, int | None], None]
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[ProgressCallback]:
+    """Gives a callback (done, of how many) that draws a bar on a terminal, unless records go to one as well."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal or sys.stdout.isatty()
+    ) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turns what can go wrong with files and checkpoints into one line on stderr and exit status 1."""
+    from mner_model.checkpoint import CheckpointError
+    from mner_model.data import DataError
+    from mner_model.image_encoder import ImageEncoderError
+    from mner_model.text_encoder import TextEncoderError
+    from mner_model.training_state import TrainingStateError
+    from mner_model.vocabulary import VectorsError
+
+    known = (
+        CheckpointError,
+        ConfigError,
+        DataError,
+        ImageEncoderError,
+        TextEncoderError,
+        TrainingStateError,
+        VectorsError,
+    )
+    try:
+        yield
+    except known as error:
+        say(f"mner-model: {error}")
+        sys.exit(1)
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    click.echo(line, err=True)

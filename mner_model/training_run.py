@@ -1,0 +1,102 @@
+"""A training from files to a checkpoint folder: `mner-model train` does one, `report` one for each preset and seed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mner_model.checkpoint import check_destination
+from mner_model.config import ConfigError, ModelConfig, TrainingConfig
+from mner_model.data import DataError, Example, read_conll
+from mner_model.image_encoder import ImageEncoderConfig
+from mner_model.image_words import check_image_encoder
+from mner_model.text_encoder import TextEncoder
+from mner_model.train import EpochReport, Trainer, WordVectors
+from mner_model.vocabulary import read_vectors
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What trainings read.
+
+    train, valid  CoNLL files to learn from and to choose by; captions of their images lie beside them
+    vectors       pretrained word vectors, of which `words` are kept (None: all); for models with words or images
+    image         how images will reach the tagger when it serves; for models with images
+    """
+
+    train: Sequence[Path]
+    valid: Sequence[Path]
+    vectors: Path | None = None
+    words: int | None = None
+    image: ImageEncoderConfig = field(default_factory=lambda: ImageEncoderConfig(output="label_words"))
+
+
+def train_to(
+    out: Path,
+    name: str,
+    model: ModelConfig,
+    recipe: TrainingConfig,
+    sources: Sources,
+    *,
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda line: None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> str:
+    """Trains, writes the checkpoint, and returns its fingerprint; goes on where an earlier try was stopped.
+
+    say  is told in a sentence what is going on
+
+    Raises CheckpointError, ConfigError, DataError, ImageEncoderError, TextEncoderError, TrainingStateError or
+    VectorsError in one sentence, before any training where that can be known.
+    """
+    if reads_images := "image" in model.modalities:
+        check_image_encoder(sources.image)
+    check_destination(out)
+    vectors, text = None, None
+    if {"word", "image"} & {*model.modalities}:
+        if sources.vectors is None:
+            raise ConfigError(f"--vectors: the modalities {', '.join(model.modalities)} need word vectors")
+        say(f"reading {sources.vectors.name}")
+        vectors = WordVectors(*read_vectors(sources.vectors, sources.words))
+        dimension = vectors.vectors.shape[1]
+        model = replace(model, word_dimension=dimension, image_dimension=dimension)
+    if model.text_encoder:
+        say(f"reading {model.text_encoder}")
+        text = TextEncoder.pretrained(model.text_encoder)
+        # a folder's name is enough for people, and where it lies is nobody's business
+        model = replace(model, text_encoder=Path(model.text_encoder).name)
+    train = [example for file in sources.train for example in _read(file, say)]
+    trainer = Trainer(train, _validation_sets(sources.valid, say), vectors, model, recipe, device, text)
+    state_file = out.with_name(out.name + ".training")
+    checkpoint = trainer.run(name, on_epoch, state_file)
+    if reads_images:
+        checkpoint.set_image_encoder(sources.image)
+    fingerprint = checkpoint.save(out)
+    state_file.unlink(missing_ok=True)
+    return fingerprint
+
+
+def captions_beside(file: Path) -> Path | None:
+    """The captions of a file's images: FILE.captions.tsv beside FILE.txt; None where there are none."""
+    captions = file.with_suffix(".captions.tsv")
+    return captions if captions.exists() else None
+
+
+def set_name(file: Path) -> str:
+    """What people call a data file: its folder and its name, twitter2015/test."""
+    return f"{file.parent.name}/{file.stem}"
+
+
+def _read(file: Path, say: Callable[[str], None]) -> list[Example]:
+    captions = captions_beside(file)
+    examples = read_conll(file, captions=captions)
+    say(f"{set_name(file)}: {len(examples):,} posts" + (", with captions" if captions else ""))
+    return examples
+
+
+def _validation_sets(files: Iterable[Path], say: Callable[[str], None]) -> dict[str, list[Example]]:
+    sets: dict[str, list[Example]] = {}
+    for file in files:
+        if set_name(file) in sets:
+            raise DataError(f"{file}: a second validation set of the name {set_name(file)}; give its folder another")
+        sets[set_name(file)] = _read(file, say)
+    return sets

@@ -32,6 +32,8 @@ def failures() -> Iterator[None]:
     from mner_model.checkpoint import CheckpointError
     from mner_model.data import DataError
     from mner_model.image_encoder import ImageEncoderError
+    from mner_model.images import ImageUndecodable
+    from mner_model.plots import PlotError
     from mner_model.text_encoder import TextEncoderError
     from mner_model.training_state import TrainingStateError
     from mner_model.vocabulary import VectorsError
@@ -41,6 +43,8 @@ def failures() -> Iterator[None]:
         ConfigError,
         DataError,
         ImageEncoderError,
+        ImageUndecodable,
+        PlotError,
         TextEncoderError,
         TrainingStateError,
         VectorsError,

@@ -63,6 +63,20 @@ class Prediction:
     entities: tuple[PredictedEntity, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ModalityWeights:
+    """How much each modality counted for each token.
+
+    tokens      [tokens]  as they stand in the text
+    modalities  [modalities]
+    weights     float32 [tokens, modalities], each token's summing to 1
+    """
+
+    tokens: tuple[str, ...]
+    modalities: tuple[str, ...]
+    weights: npt.NDArray[np.float32]
+
+
 class Predictor:
     """A checkpoint and its image encoder, ready to serve."""
 
@@ -190,6 +204,22 @@ class Predictor:
             i: [sighted - without for sighted, without in zip(tagged.confidences, confidences, strict=True)]
             for (i, tagged), confidences in zip(seen.items(), blind, strict=True)
         }
+
+    def modality_weights(self, post: Document) -> ModalityWeights:
+        """How much each modality counted for each token of one post.
+
+        Raises ValueError for a text without tokens, and for a model whose fusion weighs nothing.
+        """
+        tokens = tokenize(post.text)
+        if not len(tokens):
+            raise ValueError("expected a text with at least one token")
+        preprocessing = self._checkpoint.preprocessing
+        batch = preprocessing.collate([preprocessing.features(tokens, self._embedding(post), post.caption)])
+        with torch.inference_mode():
+            _, weights = self._model(batch.to(self.device))
+        if weights is None:
+            raise ValueError(f"model {self.name} puts its modalities side by side and gives them no weights")
+        return ModalityWeights(tokens.surfaces, tuple(self._model.fusion.dimensions), weights[0].float().cpu().numpy())
 
     @staticmethod
     def is_broken_by(error: BaseException) -> bool:

@@ -285,7 +285,8 @@ class Trainer:
             "config": self.config.to_json(),
             "data": self._data,
             "best_epoch": best.epoch,
-            "validation_lenient_f1": {name: scores.lenient.f1 for name, scores in best.validation.items()},
+            "validation_lenient_f1": _lenient_f1(best),
+            "passes": [{"loss": report.loss, "validation_lenient_f1": _lenient_f1(report)} for report in self._reports],
             "torch": torch.__version__,
         }
 
@@ -335,6 +336,10 @@ def _table(vocabulary: Vocabulary, vectors: WordVectors) -> npt.NDArray[np.float
     ids, sources = (list(column) for column in zip(*rows, strict=True))
     table[ids] = vectors.vectors[sources]
     return table
+
+
+def _lenient_f1(report: EpochReport) -> dict[str, float]:
+    return {name: scores.lenient.f1 for name, scores in report.validation.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -28,6 +28,7 @@ HOMES = {
         "mner_model.cli",
         "mner_model.console",
         "mner_model.hashtag_commands",
+        "mner_model.plot_commands",
         "worker.cli",
     ],
     "pydantic": [
@@ -42,6 +43,7 @@ HOMES = {
     ],
     "torch": ["mner_model"],
     "torchvision": ["mner_model.image_encoder"],
+    "matplotlib": ["mner_model.plots"],
     "transformers": ["mner_model.text_encoder"],
     "tokenizers": ["mner_model.text_pieces"],
     "safetensors": ["mner_model"],

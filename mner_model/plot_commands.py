@@ -1,0 +1,71 @@
+"""`mner-model plot`: which modality counted for which token, and how a training went."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mner_model.console import failures, say
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUT = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group("plot")
+def plot() -> None:
+    """Pictures of what a tagger does and how it was trained."""
+
+
+@plot.command()
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path), help="Checkpoint folder.  [default: the one in the package]"
+)
+@click.option("--image", type=_FILE, help="The post's image.")
+@click.option("--out", type=_OUT, help="PNG to write.  [default: a table on the terminal]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+@click.argument("text")
+def attention(checkpoint: Path | None, image: Path | None, out: Path | None, device: str, text: str) -> None:
+    """Show how much each modality counted for each token of TEXT (Moon et al. 2018, Figure 3)."""
+    from rich.console import Console
+
+    from mner_model.images import decode
+    from mner_model.plots import heat_map_table, save_heat_map
+    from mner_model.predictor import Document, Predictor
+
+    with failures():
+        predictor = Predictor.load(checkpoint, device)
+        picture: npt.NDArray[np.uint8] | None = None
+        embedding = None
+        if image is not None:
+            decoded = decode(image.read_bytes())
+            embedding = predictor.embed_images([decoded])[0]
+            picture = decoded.permute(1, 2, 0).numpy()
+        weights = predictor.modality_weights(Document(text, embedding))
+        if out is not None:
+            save_heat_map(weights, out, picture)
+            say(f"wrote {out}")
+        else:
+            Console().print(heat_map_table(weights))
+
+
+@plot.command("learning-curve")
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path), help="Checkpoint folder.  [default: the one in the package]"
+)
+@click.option("--out", type=_OUT, required=True, help="PNG to write.")
+def learning_curve(checkpoint: Path | None, out: Path) -> None:
+    """Show loss and validation F1 of a checkpoint's training, pass by pass."""
+    from mner_model.checkpoint import load_checkpoint
+    from mner_model.plots import PlotError, save_learning_curve
+
+    with failures():
+        loaded = load_checkpoint(checkpoint)
+        passes = loaded.training.get("passes")
+        if not passes:
+            raise PlotError(f"checkpoint {loaded.name}: does not tell its passes; one trained by this version does")
+        save_learning_curve(passes, out)
+        say(f"wrote {out}")

@@ -10,10 +10,11 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol
 
+from worker.batches import Batch, KeyOrder, Slice, batch_of, fitting, keys, size_bytes
 from worker.errors import DeadReason
 from worker.health import HealthState
 from worker.messages import ConsumedRecord, Outcome
@@ -71,47 +72,6 @@ class Limits:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """Consecutive posts of one partition on their way, since when, and the tracker that hears when they are done."""
-
-    partition: Partition
-    tracker: OffsetTracker
-    records: Sequence[ConsumedRecord]
-    since: float
-
-
-# Posts of one partition with the same key are about the same thing, and the last one counts.
-_Key = tuple[str, int, bytes]
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Posts that are given to the pipeline together, and what of them is not answered yet."""
-
-    records: Sequence[ConsumedRecord]
-    remaining: dict[tuple[str, int, int], ConsumedRecord]
-    """By topic, partition and offset."""
-    trackers: Mapping[Partition, OffsetTracker]
-    since: float
-    earlier: Mapping[_Key, asyncio.Future[bool]] = field(default_factory=dict)
-    """Whether posts of other batches were answered that these must not overtake."""
-    awaited: dict[_Key, asyncio.Future[bool]] = field(default_factory=dict)
-    """The same for batches that must not overtake this one."""
-    has_slot: bool = True
-
-    def is_behind(self, record: ConsumedRecord) -> bool:
-        """Whether a post of another batch under its key is to be answered first, or failed."""
-        if not self.earlier or record.key is None:
-            return False
-        earlier = self.earlier.get((record.topic, record.partition, record.key))
-        return earlier is not None and not (earlier.done() and earlier.result())
-
-    def answered(self, key: _Key) -> asyncio.Future[bool]:
-        """Resolves when the posts of this key are answered, to False if they never will be."""
-        return self.awaited.setdefault(key, asyncio.get_running_loop().create_future())
-
-
 class Delivery:
     """Carries posts from the source through the pipeline to the broker, some batches at a time."""
 
@@ -132,10 +92,10 @@ class Delivery:
         self._health = health
         self._limits = limits or Limits()
         self._trackers: dict[Partition, OffsetTracker] = {}
-        self._waiting: deque[_Slice] = deque()
-        self._batches: dict[asyncio.Task[None], _Batch] = {}
+        self._waiting: deque[Slice] = deque()
+        self._batches: dict[asyncio.Task[None], Batch] = {}
         self._slots_taken = 0
-        self._last_with_key: dict[_Key, _Batch] = {}
+        self._order = KeyOrder()
         self._open_posts = 0
         self._open_bytes = 0
         self._draining = 0
@@ -156,7 +116,7 @@ class Delivery:
         tracker = self._tracker(fetch)
         tracker.track(record.offset for record in fetch.records)
         self._open(fetch.records)
-        self._waiting.append(_Slice(fetch.partition, tracker, fetch.records, time.monotonic()))
+        self._waiting.append(Slice(fetch.partition, tracker, fetch.records, time.monotonic()))
         self._start_batches()
 
     def _has_room(self) -> bool:
@@ -178,44 +138,35 @@ class Delivery:
 
     def _start_batches(self) -> None:
         while self._slots_taken < self._limits.batches and not self.failed.done() and (pieces := self._next_batch()):
-            batch = self._batch(pieces)
+            batch = batch_of(pieces)
+            self._order.enter(batch)
             self._slots_taken += 1
             task = asyncio.create_task(self._deliver(batch))
             self._batches[task] = batch
             task.add_done_callback(self._batch_ended)
 
-    def _next_batch(self) -> list[_Slice]:
+    def _next_batch(self) -> list[Slice]:
         """What waits, up to a batch: small fetches share one, large ones are cut, and what is no longer ours goes."""
-        batch: list[_Slice] = []
+        batch: list[Slice] = []
         posts, room = self._limits.batch_posts, self._limits.batch_bytes
         while self._waiting and posts > 0 and room > 0:
             piece = self._waiting.popleft()
             if not self._is_current(piece.partition, piece.tracker):
                 self._close(piece.records)
                 continue
-            fitting = _fitting(piece.records, posts, room)
-            if len(piece.records) > fitting:
-                self._waiting.appendleft(replace(piece, records=piece.records[fitting:]))
-                piece = replace(piece, records=piece.records[:fitting])
-            posts -= fitting
-            room -= _bytes(piece.records)
+            count = fitting(piece.records, posts, room)
+            if len(piece.records) > count:
+                self._waiting.appendleft(replace(piece, records=piece.records[count:]))
+                piece = replace(piece, records=piece.records[:count])
+            posts -= count
+            room -= size_bytes(piece.records)
             batch.append(piece)
-        return batch
-
-    def _batch(self, pieces: Sequence[_Slice]) -> _Batch:
-        records = [record for piece in pieces for record in piece.records]
-        remaining = {(record.topic, record.partition, record.offset): record for record in records}
-        trackers = {piece.partition: piece.tracker for piece in pieces}
-        batch = _Batch(records, remaining, trackers, pieces[0].since)
-        keys = _keys(records)
-        batch.earlier = {key: self._last_with_key[key].answered(key) for key in keys if key in self._last_with_key}
-        self._last_with_key.update(dict.fromkeys(keys, batch))
         return batch
 
     def _is_current(self, partition: Partition, tracker: OffsetTracker) -> bool:
         return self._source.is_current(partition, tracker.epoch)
 
-    async def _deliver(self, batch: _Batch) -> None:
+    async def _deliver(self, batch: Batch) -> None:
         held: list[Outcome] = []
         async with aclosing(self._pipeline.answers(batch.records)) as parts:
             while len(batch.remaining) > len(held):
@@ -233,16 +184,16 @@ class Delivery:
             await self._publish(batch, held)
             self._changed.set()
 
-    async def _is_their_turn(self, batch: _Batch, outcomes: Iterable[Outcome]) -> bool:
+    async def _is_their_turn(self, batch: Batch, outcomes: Iterable[Outcome]) -> bool:
         """Waits for earlier posts of their keys: an edit or tombstone must not overtake what it follows.
 
         returns  False when one of them failed, for then the earlier post is still to come
         """
-        earlier = [batch.earlier[key] for key in _keys(outcome.record for outcome in outcomes)]
+        earlier = [batch.earlier[key] for key in keys(outcome.record for outcome in outcomes)]
         await asyncio.wait(earlier)
         return all(answered.result() for answered in earlier)
 
-    async def _publish(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
+    async def _publish(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
         """Outcomes of posts whose partition left in the meantime are dropped: they are another worker's to publish."""
         if not outcomes:
             return
@@ -256,7 +207,7 @@ class Delivery:
         records = [outcome.record for outcome in outcomes]
         for record in records:
             del batch.remaining[record.topic, record.partition, record.offset]
-        self._answered(batch, _keys(records), True)
+        self._order.leave(batch, records, answered=True)
         self._close(records)
 
     def _mark_done(
@@ -270,7 +221,7 @@ class Delivery:
             if answer is not outcome:
                 self._metrics.dead_letter(DeadReason.PUBLISH_FAILED)
 
-    def _leave_slot(self, batch: _Batch) -> None:
+    def _leave_slot(self, batch: Batch) -> None:
         """What this batch still waits for, a late image, needs neither the model nor the broker now."""
         if batch.has_slot:
             batch.has_slot = False
@@ -284,17 +235,9 @@ class Delivery:
             self.fail(RuntimeError("a batch was cancelled"))
         elif (error := task.exception()) is not None:
             self.fail(error)
-        self._answered(batch, _keys(batch.remaining.values()), False)
+        self._order.leave(batch, batch.remaining.values(), answered=False)
         self._close(batch.remaining.values())
         self._leave_slot(batch)
-
-    def _answered(self, batch: _Batch, keys: Iterable[_Key], answered: bool) -> None:
-        """Tell those that wait for these keys of this batch."""
-        for key in keys:
-            if self._last_with_key.get(key) is batch:
-                del self._last_with_key[key]
-            elif key in batch.awaited:
-                batch.awaited.pop(key).set_result(answered)
 
     def fail(self, error: BaseException) -> None:
         """Nothing is started any more; `failed` tells why, and the first reason counts."""
@@ -372,26 +315,8 @@ class Delivery:
 
     def _open(self, records: Sequence[ConsumedRecord]) -> None:
         self._open_posts += len(records)
-        self._open_bytes += _bytes(records)
+        self._open_bytes += size_bytes(records)
 
     def _close(self, records: Collection[ConsumedRecord]) -> None:
         self._open_posts -= len(records)
-        self._open_bytes -= _bytes(records)
-
-
-def _keys(records: Iterable[ConsumedRecord]) -> set[_Key]:
-    """What holds posts to their order; those without a key have none."""
-    return {(record.topic, record.partition, record.key) for record in records if record.key is not None}
-
-
-def _fitting(records: Sequence[ConsumedRecord], posts: int, room: int) -> int:
-    """How many of the first records make up a batch of so many posts, or of so many bytes with the last one."""
-    for count, record in enumerate(records[:posts], start=1):
-        room -= len(record.value or b"")
-        if room <= 0:
-            return count
-    return min(len(records), posts)
-
-
-def _bytes(records: Iterable[ConsumedRecord]) -> int:
-    return sum(len(record.value) for record in records if record.value is not None)
+        self._open_bytes -= size_bytes(records)

@@ -89,7 +89,8 @@ def set_name(file: Path) -> str:
 def _read(file: Path, say: Callable[[str], None]) -> list[Example]:
     captions = captions_beside(file)
     examples = read_conll(file, captions=captions)
-    say(f"{set_name(file)}: {len(examples):,} posts" + (", with captions" if captions else ""))
+    captioned = sum(example.caption is not None for example in examples)
+    say(f"{set_name(file)}: {len(examples):,} posts" + (f", {captioned:,} with a caption" if captions else ""))
     return examples
 
 

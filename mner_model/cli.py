@@ -19,6 +19,7 @@ import click
 from mner_model.caption_commands import caption, train_captioner
 from mner_model.config import ConfigError, TrainingConfig
 from mner_model.console import ProgressCallback, failures, progress, say
+from mner_model.hashtag_commands import evaluate_segmenter, segment, train_segmenter
 from mner_model.plot_commands import plot
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def main() -> None:
     """The tagger as a command: train one, evaluate one, tag with one."""
 
 
-for command in (train_captioner, caption, plot):
+for command in (train_captioner, caption, plot, segment, train_segmenter, evaluate_segmenter):
     main.add_command(command)
 
 

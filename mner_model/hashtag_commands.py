@@ -1,0 +1,140 @@
+"""`mner-model segment`, `train-segmenter` and `evaluate-segmenter`: hashtags into words from the command line."""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mner_model.console import failures, say
+
+if TYPE_CHECKING:
+    from mner_model.hashtag_data import GoldHashtag
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SEGMENTER = click.option(
+    "--segmenter", type=click.Path(path_type=Path), help="Segmenter folder.  [default: the one in the package]"
+)
+_LINES_PER_CALL = 256
+
+
+@click.command()
+@_SEGMENTER
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+def segment(segmenter: Path | None, file: str) -> None:
+    """Split the hashtags of FILE (- for standard input), one a line, with or without #: their words, a line each."""
+    from mner_model.hashtags import HashtagSegmenter
+
+    with failures():
+        loaded = HashtagSegmenter.load(segmenter)
+    with click.open_file(file, "rb") as lines:
+        # from a terminal or a pipe each line is answered at once, from a file many together
+        while batch := list(itertools.islice(lines, 1 if file == "-" else _LINES_PER_CALL)):
+            for words in loaded.segment([line.decode("utf-8", "surrogateescape").strip() for line in batch]):
+                # bytes that are no UTF-8 leave as they came
+                click.echo(" ".join(words).encode("utf-8", "surrogateescape"))
+
+
+@click.command("train-segmenter")
+@click.option("--train", "train_file", type=_FILE, required=True, help="Post TAB hashtag TAB segmentations a line.")
+@click.option("--text", "text_files", type=_FILE, multiple=True, help="CoNLL file whose posts are running text.")
+@click.option("--words", type=_FILE, required=True, help="Words by frequency in GloVe's format, plain, .gz or .xz.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
+@click.option("--made", type=click.IntRange(1), default=600_000, show_default=True, help="Hashtags to make.")
+@click.option("--tuning-steps", type=click.IntRange(1), default=400, show_default=True, help="Steps on gold, per fold.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def train_segmenter(
+    train_file: Path, text_files: tuple[Path, ...], words: Path, out: Path, made: int, tuning_steps: int, seed: int
+) -> None:
+    """Train a hashtag segmenter and write its folder; every choice is made on held-out folds of --train."""
+    import torch
+
+    from mner_model.hashtag_data import read_hashtags
+    from mner_model.hashtag_training import SegmenterRecipe, SegmenterTrainer
+    from mner_model.hashtags import check_segmenter_destination
+    from mner_model.vocabulary import read_vectors
+
+    torch.set_num_threads(1)  # the same sums in the same order, so the same segmenter from the same seed
+    with failures():
+        check_segmenter_destination(out)  # now, not after a quarter of an hour of training
+        gold = read_hashtags(train_file)
+        texts = [text for file in text_files for text in _texts(file)]
+        say(f"{len(gold):,} hashtags, {len(texts):,} other texts; reading {words.name}")
+        ranked, _ = read_vectors(words)
+        recipe = SegmenterRecipe(seed=seed, made_hashtags=made, tuning_steps=tuning_steps)
+        SegmenterTrainer(gold, texts, ranked, recipe, say).run().save(out)
+    say(f"wrote {out}")
+
+
+@click.command("evaluate-segmenter")
+@_SEGMENTER
+@click.option("--data", type=_FILE, required=True, help="Post TAB hashtag TAB segmentations a line.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+def evaluate_segmenter(segmenter: Path | None, data: Path, as_json: bool) -> None:
+    """Score a segmenter on gold hashtags, beside the wordsegment library where it is installed."""
+    from mner_model.hashtag_data import fingerprint, read_hashtags
+    from mner_model.hashtags import HashtagSegmenter
+
+    with failures():
+        gold = read_hashtags(data)
+        loaded = HashtagSegmenter.load(segmenter)
+    result: dict[str, Any] = {
+        "data": {"fingerprint": fingerprint(gold), "hashtags": len(gold)},
+        "segmenter": _scores(gold, loaded.segment),
+        "gaps_alone": _scores(gold, loaded.segment_by_gaps),
+        "wordsegment": (peer := _wordsegment()) and _scores(gold, peer),
+    }
+    click.echo(json.dumps(result) if as_json else _table(result))
+
+
+def _scores(gold: Sequence["GoldHashtag"], split: Callable[[Sequence[str]], list[list[str]]]) -> dict[str, float]:
+    from mner_model.hashtag_data import boundary_f1
+
+    split([gold[0].hashtag])  # the first call also loads and warms
+    started = time.perf_counter()
+    answers = split([one.hashtag for one in gold])
+    seconds = time.perf_counter() - started
+    right = sum(one.is_exact(words) for one, words in zip(gold, answers, strict=True))
+    return {
+        "exact": right / len(gold),
+        "boundary_f1": boundary_f1(gold, answers),
+        "hashtags_per_second": len(gold) / seconds,
+    }
+
+
+def _wordsegment() -> Callable[[Sequence[str]], list[list[str]]] | None:
+    """The peer's splitter, or None where it is not installed."""
+    try:
+        import wordsegment  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    except ImportError:
+        return None
+    wordsegment.load()
+    return lambda hashtags: [list(wordsegment.segment(hashtag)) for hashtag in hashtags]
+
+
+def _table(result: dict[str, Any]) -> str:
+    about = result["data"]
+    lines = [f"{about['hashtags']:,} hashtags, data {about['fingerprint'][:12]}"]
+    lines.append(f"{'':24}exact match  boundary F1  hashtags/s")
+    for key, label in (
+        ("segmenter", "segmenter"),
+        ("gaps_alone", "its gap model alone"),
+        ("wordsegment", "wordsegment"),
+    ):
+        if scores := result[key]:
+            lines.append(
+                f"{label:24}{scores['exact']:11.2%}  {scores['boundary_f1']:11.2%}  "
+                f"{scores['hashtags_per_second']:10,.0f}"
+            )
+        else:
+            lines.append(f"{label:24}not installed")
+    return "\n".join(lines)
+
+
+def _texts(file: Path) -> list[str]:
+    from mner_model.data import read_conll
+
+    return [example.text for example in read_conll(file)]

@@ -6,8 +6,6 @@ weights stay where they are; a captioner refuses others than those it was traine
 
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,19 +22,18 @@ from mner_model.checkpoint import (
     CONFIG_FILE,
     VOCABULARY_FILE,
     WEIGHTS_FILE,
-    CheckpointError,
-    check_destination,
     folder_fingerprint,
-    put_in_place,
 )
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_grid import GridEncoder
 from mner_model.image_weights import brief
+from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
 from mner_model.vocabulary import Vocabulary
 
 __all__ = ["CaptionDecoder", "Captioner", "caption_text", "check_captioner_destination"]
 
 FORMAT = "captioner-1"
+_FILES = {CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE}
 DEFAULT_BEAM = 3  # what Vinyals et al. 2016 came down to, from 20
 DEFAULT_MAX_WORDS = 20
 
@@ -103,23 +100,15 @@ class Captioner:
         An older captioner at this place is replaced, and stays whole until the new one is. Raises CheckpointError as
         `check_captioner_destination` does.
         """
-        folder = Path(folder)
-        check_captioner_destination(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
+        check_captioner_destination(Path(folder))
+        with saved_folder(Path(folder), _FILES, "captioner") as draft:
             tensors = {name: value.detach().cpu().contiguous() for name, value in self.decoder.state_dict().items()}
             save_file(tensors, draft / WEIGHTS_FILE)
             words = "\n".join(self.vocabulary.forms[END + 1 :])
             (draft / VOCABULARY_FILE).write_text(words + "\n", encoding="utf-8", newline="\n")
             config = json.dumps(self._config(), indent=2, ensure_ascii=False) + "\n"
             (draft / CONFIG_FILE).write_text(config, encoding="utf-8", newline="\n")
-            draft.chmod(0o755)  # both are made for their owner alone
-            (draft / WEIGHTS_FILE).chmod(0o644)
             self.fingerprint = folder_fingerprint(draft)
-            put_in_place(draft, folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         return self.fingerprint
 
     def _config(self) -> dict[str, Any]:
@@ -176,7 +165,7 @@ def caption_text(forms: Sequence[str]) -> str:
 
 def check_captioner_destination(folder: Path) -> None:
     """Raises CheckpointError unless a captioner may be written here: to nothing, an empty folder, or an older one."""
-    check_destination(folder)
+    check_folder(folder, _FILES, "captioner")
     if (folder / CONFIG_FILE).exists():
         _read_config(folder)
 

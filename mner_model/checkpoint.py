@@ -6,8 +6,6 @@ with one fingerprint tag alike.
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -25,9 +23,23 @@ from mner_model.image_words import label_vectors
 from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
 from mner_model.preprocessing import Preprocessing
+from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
 from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
+
+__all__ = [
+    "CONFIG_FILE",
+    "TOKENIZER_FILE",
+    "VOCABULARY_FILE",
+    "WEIGHTS_FILE",
+    "Checkpoint",
+    "CheckpointError",
+    "check_destination",
+    "default_checkpoint",
+    "folder_fingerprint",
+    "load_checkpoint",
+]
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
@@ -38,10 +50,6 @@ _FILES = {CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE}
 _POSSIBLE_FILES = {*_FILES, TOKENIZER_FILE}
 _LABEL_VECTORS = "image.label_vectors"
 _SEEN_MENTIONS = "training.seen_mentions"
-
-
-class CheckpointError(Exception):
-    """A checkpoint that is missing, broken or made for something else; the message names path and expectation."""
 
 
 @dataclass
@@ -79,11 +87,7 @@ class Checkpoint:
         The trained tables are stored in float16, the rest as it is. An older checkpoint at this place is replaced, and
         stays whole until the new one is. Raises CheckpointError as `check_destination` does.
         """
-        folder = Path(folder)
-        check_destination(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
+        with saved_folder(Path(folder), _POSSIBLE_FILES, "checkpoint") as draft:
             tensors = {name: _for_storage(value) for name, value in self.model.state_dict().items()}
             if self.label_vectors is not None:
                 tensors[_LABEL_VECTORS] = self.label_vectors.to(torch.float16).contiguous()
@@ -95,12 +99,7 @@ class Checkpoint:
             (draft / VOCABULARY_FILE).write_text(words + "\n", encoding="utf-8", newline="\n")
             config = json.dumps(self._config(), indent=2, ensure_ascii=False) + "\n"
             (draft / CONFIG_FILE).write_text(config, encoding="utf-8", newline="\n")
-            draft.chmod(0o755)  # both are made for their owner alone
-            (draft / WEIGHTS_FILE).chmod(0o644)
             self.fingerprint = folder_fingerprint(draft)
-            put_in_place(draft, folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         return self.fingerprint
 
     def _config(self) -> dict[str, Any]:
@@ -119,30 +118,9 @@ class Checkpoint:
         }
 
 
-def put_in_place(draft: Path, folder: Path) -> None:
-    """Puts the draft in the folder's place; what was there is gone only when the draft is there."""
-    if not folder.exists():
-        draft.rename(folder)
-        return
-    aside = draft.with_name(draft.name + ".replaced")
-    folder.rename(aside)
-    try:
-        draft.rename(folder)
-    except OSError:
-        aside.rename(folder)
-        raise
-    shutil.rmtree(aside)
-
-
 def check_destination(folder: Path) -> None:
     """Raises CheckpointError unless a checkpoint may be written here: to nothing, an empty folder, or an older one."""
-    if folder.exists() and not folder.is_dir():
-        raise CheckpointError(f"{folder}: is a file, expected a folder for the checkpoint, or nothing yet")
-    strangers = {path.name for path in folder.iterdir()} - _POSSIBLE_FILES if folder.exists() else set()
-    if strangers:
-        raise CheckpointError(
-            f"{folder}: holds {min(strangers)}, which is no part of a checkpoint; name another folder"
-        )
+    check_folder(folder, _POSSIBLE_FILES, "checkpoint")
 
 
 def default_checkpoint() -> Path:

@@ -6,8 +6,6 @@ English; letters of other scripts are parted only where a capital follows a smal
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from itertools import pairwise
@@ -18,15 +16,17 @@ import regex
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mner_model.checkpoint import CheckpointError, put_in_place
 from mner_model.hashtag_gaps import GapConfig, GapModel, plain_letters
 from mner_model.hashtag_words import Lexicon, gap_features, word_features
+from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
 
 FORMAT = 1
 CONFIG_FILE = "segmenter.json"
 WEIGHTS_FILE = "gaps.safetensors"
 WORDS_FILE = "words.txt"
 LONGEST_WORD = 32
+
+_FILES = {CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE}
 
 _MARKS = ("#", "＃")
 _CHARACTER = regex.compile(r"\X")
@@ -37,12 +37,7 @@ Candidate = tuple[int, int]
 
 def check_segmenter_destination(folder: Path) -> None:
     """Raises CheckpointError unless a segmenter may be written here: to nothing, an empty folder, or an older one."""
-    if folder.exists() and not folder.is_dir():
-        raise CheckpointError(f"{folder}: is a file, expected a folder for the segmenter, or nothing yet")
-    known = {CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE}
-    strangers = {path.name for path in folder.iterdir()} - known if folder.exists() else set()
-    if strangers:
-        raise CheckpointError(f"{folder}: holds {min(strangers)}, which is no part of a segmenter; name another folder")
+    check_folder(folder, _FILES, "segmenter")
 
 
 class HashtagSegmenter:
@@ -90,21 +85,12 @@ class HashtagSegmenter:
         An older segmenter at this place is replaced, and stays whole until the new one is. Raises CheckpointError as
         `check_segmenter_destination` does.
         """
-        folder = Path(folder)
-        check_segmenter_destination(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
+        with saved_folder(Path(folder), _FILES, "segmenter") as draft:
             self._write(draft)
-            draft.chmod(0o755)  # it is made for its owner alone
-            put_in_place(draft, folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
 
     def _write(self, folder: Path) -> None:
         state = self.gaps.state_dict()
         save_file({name: value.half().contiguous() for name, value in state.items()}, folder / WEIGHTS_FILE)
-        (folder / WEIGHTS_FILE).chmod(0o644)  # it is made for its owner alone
         counts = self.lexicon.post_counts
         words = [*self.lexicon.ranked, *sorted(counts.keys() - set(self.lexicon.ranked))]
         lines = (f"{word}\t{counts[word]}\n" if word in counts else f"{word}\n" for word in words)

@@ -1,0 +1,52 @@
+"""A saved folder is the old one or the new one, whatever happens while it is written."""
+
+from pathlib import Path
+
+import pytest
+
+from mner_model.saved_folder import CheckpointError, saved_folder
+
+KNOWN = {"weights", "config"}
+
+
+def write(folder: Path, text: str) -> None:
+    with saved_folder(folder, KNOWN, "thing") as draft:
+        (draft / "weights").write_text(text)
+
+
+def fail_half_way(folder: Path) -> None:
+    with saved_folder(folder, KNOWN, "thing") as draft:
+        (draft / "weights").write_text("half")
+        raise OSError("disk full")
+
+
+def test_what_is_written_is_there_at_the_end_and_readable_by_all(tmp_path: Path) -> None:
+    write(tmp_path / "deep" / "thing", "new")
+    assert (tmp_path / "deep" / "thing" / "weights").read_text() == "new"
+    assert (tmp_path / "deep" / "thing").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "deep" / "thing" / "weights").stat().st_mode & 0o777 == 0o644
+
+
+def test_an_older_one_stays_whole_when_writing_fails_and_no_draft_is_left(tmp_path: Path) -> None:
+    write(tmp_path / "thing", "old")
+    with pytest.raises(OSError, match="disk full"):
+        fail_half_way(tmp_path / "thing")
+    assert (tmp_path / "thing" / "weights").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["thing"]
+
+
+def test_an_older_one_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    write(tmp_path / "thing", "old")
+    (tmp_path / "thing" / "config").write_text("old")
+    write(tmp_path / "thing", "new")
+    assert {path.name: path.read_text() for path in (tmp_path / "thing").iterdir()} == {"weights": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["thing"]
+
+
+def test_somebody_elses_files_and_folders_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(CheckpointError, match=r"holds thesis\.txt, which is no part of a thing"):
+        write(tmp_path, "new")
+    with pytest.raises(CheckpointError, match="is a file, expected a folder for the thing"):
+        write(tmp_path / "thesis.txt", "new")
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"

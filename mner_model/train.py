@@ -112,8 +112,10 @@ class Trainer:
                 raise ValueError(f"expected word vectors for the modalities {', '.join(model_config.modalities)}")
             self.model.words.set_pretrained(_table(vocabulary, vectors), unknown_deviation=_UNKNOWN_DEVIATION)
         self.model.to(device)
-        self._train = [self._features(example) for example in train if len(example.tokens)]
-        self._train_without_image = [replace(post, image_embedding=None) for post in self._train]
+        readable = [example for example in train if len(example.tokens)]
+        self._train = [self._features(example) for example in readable]
+        # not only without the embedding: what a text encoder reads of the caption goes with the image
+        self._train_without_image = [self._features(replace(example, caption=None)) for example in readable]
         self._validation = validation
         self._features_of_validation = {
             name: [self._text_features(example) for example in examples] for name, examples in validation.items()

@@ -1,6 +1,5 @@
 """The trainer learns real photos by heart, is exact about going on after a stop, and names what it cannot read."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +25,6 @@ from mner_model.training_state import TrainingStateError
 PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
 SMALL = DecoderConfig(word_dimension=32, hidden=64, dropout=0.1)
 TEMPLATES = ("a photo of a {}", "there is a {} in the picture", "this is a {}.")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads of a busy machine wait for each other more than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def draw(path: Path, index: int) -> None:

@@ -1,7 +1,6 @@
 """Grids against the pooled vectors that they average to, the decoder against itself word by word, and the folder."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +21,6 @@ from mner_model.vocabulary import PADDING, UNKNOWN
 
 WORDS = "a photo of dog cat boat tree under the sky".split()
 SMALL = DecoderConfig(word_dimension=12, hidden=16, dropout=0.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads of a busy machine wait for each other more than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def drawn(count: int) -> list[torch.Tensor]:

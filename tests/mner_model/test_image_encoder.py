@@ -1,7 +1,6 @@
 """The encoder against oracles: itself unfolded, itself one image at a time, torchvision, and labelled photos."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +22,6 @@ from mner_model.image_weights import fold_batch_norm
 from mner_model.images import decode
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads of a busy machine wait for each other more than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def drawn(count: int) -> list[torch.Tensor]:

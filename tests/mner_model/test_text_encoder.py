@@ -125,6 +125,21 @@ def test_features_in_training_are_those_in_serving(trained: Checkpoint, make_tra
     assert [window.tolist() for window in pieces.windows] == [window.tolist() for window in again.pieces.windows]
 
 
+def test_modality_dropout_takes_the_caption_with_the_image(folder: Path, make_trainer: Callable[..., Trainer]) -> None:
+    changes = {"modalities": ("char", "text"), "text_encoder": "tiny-bert", "text_reads_captions": True}
+    trainer = make_trainer(
+        TrainingConfig(modality_dropout=1.0),
+        text=TextEncoder.pretrained(str(folder)),
+        fusion="concatenation",
+        **changes,
+    )
+    for batch in trainer._batches(1, 0):
+        assert batch.pieces is not None
+        assert not bool(batch.pieces.segment_ids.any())
+    trainer.config = TrainingConfig(modality_dropout=0.0)
+    assert any(bool(batch.pieces.segment_ids.any()) for batch in trainer._batches(1, 0) if batch.pieces is not None)
+
+
 def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(TextEncoderError, match="cannot be read from the folder"):

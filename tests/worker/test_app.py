@@ -1,13 +1,14 @@
-import logging
 import signal
 import socket
 from dataclasses import dataclass, field
 
 import pytest
 
-from worker import app, logs
+from worker import app
 from worker.errors import ExitStatus, Fatal, SettingsRefused
 from worker.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 @dataclass
@@ -34,18 +35,6 @@ class StandIn:
 
     async def close(self):
         self.calls.append("close")
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before():
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in logs.CHATTY}
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, before in levels.items():
-        logging.getLogger(name).setLevel(before)
 
 
 @pytest.fixture

@@ -1,0 +1,19 @@
+"""What tests of several modules need."""
+
+import logging
+
+import pytest
+
+from worker import logs
+
+
+@pytest.fixture
+def logging_as_before():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in logs.CHATTY}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)

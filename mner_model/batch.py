@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mner_model.soft_targets import SoftTargetBatch, SoftTargets, collate_soft_targets
 from mner_model.text_pieces import PieceBatch, TextPieces, collate_pieces
 from mner_model.vocabulary import PADDING, Alphabet
 
@@ -22,6 +23,7 @@ class Features:
     image_embedding  float32 [dimension], None without an image
     pieces           for the pretrained text encoder, None without one
     tags             int64 [tokens], None where there is no gold
+    soft_targets     to learn instead of the gold, None where the gold is certain
     """
 
     word_ids: npt.NDArray[np.int64]
@@ -29,6 +31,7 @@ class Features:
     image_embedding: npt.NDArray[np.float32] | None = None
     pieces: TextPieces | None = None
     tags: npt.NDArray[np.int64] | None = None
+    soft_targets: SoftTargets | None = None
 
     def __len__(self) -> int:
         return len(self.surfaces)
@@ -46,6 +49,7 @@ class Batch:
     has_image      bool [batch]
     pieces         windows for the pretrained text encoder, None without one
     tags           int64 [batch, tokens], None without gold
+    soft_targets   to learn instead of the gold, None unless all posts have them
     """
 
     word_ids: Tensor
@@ -56,6 +60,7 @@ class Batch:
     has_image: Tensor
     pieces: PieceBatch | None = None
     tags: Tensor | None = None
+    soft_targets: SoftTargetBatch | None = None
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
@@ -68,6 +73,7 @@ class Batch:
             self.has_image.to(device),
             None if self.pieces is None else self.pieces.to(device),
             None if self.tags is None else self.tags.to(device),
+            None if self.soft_targets is None else self.soft_targets.to(device),
         )
 
 
@@ -104,6 +110,7 @@ def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int)
         torch.from_numpy(has_image),
         _pieces(posts, shape[1]),
         _tags(posts, shape),
+        _soft_targets(posts, shape[1]),
     )
 
 
@@ -127,3 +134,8 @@ def _tags(posts: Sequence[Features], shape: tuple[int, int]) -> Tensor | None:
             return None
         tags[row, : len(post)] = post.tags
     return torch.from_numpy(tags)
+
+
+def _soft_targets(posts: Sequence[Features], longest: int) -> SoftTargetBatch | None:
+    targets = [post.soft_targets for post in posts if post.soft_targets is not None]
+    return collate_soft_targets(targets, longest) if len(targets) == len(posts) else None

@@ -21,6 +21,7 @@ from mner_model.config import ConfigError, TrainingConfig
 from mner_model.console import ProgressCallback, failures, progress, say
 from mner_model.hashtag_commands import evaluate_segmenter, segment, train_segmenter
 from mner_model.plot_commands import plot
+from mner_model.teaching_commands import teach
 
 if TYPE_CHECKING:
     from mner_model.post import Post
@@ -41,7 +42,7 @@ def main() -> None:
     """The tagger as a command: train one, evaluate one, tag with one."""
 
 
-for command in (train_captioner, caption, plot, segment, train_segmenter, evaluate_segmenter):
+for command in (train_captioner, caption, plot, segment, train_segmenter, evaluate_segmenter, teach):
     main.add_command(command)
 
 
@@ -51,6 +52,7 @@ for command in (train_captioner, caption, plot, segment, train_segmenter, evalua
 @click.option("--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by.")
 @click.option("--vectors", type=_FILE, help="Word vectors in GloVe's text format, plain, .gz or .xz.")
 @click.option("--words", type=int, help="Most pretrained words to keep.  [default: all]")
+@click.option("--soft-targets", type=_FILE, help="What `mner-model teach` wrote: learn from teachers as well.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the checkpoint to.")
 @click.option("--name", help="The model's name in its records.  [default: the preset's]")
 @click.option("--image-encoder", default="efficientnet-lite0", show_default=True, help="Whose labels describe images.")
@@ -68,6 +70,7 @@ def train(
     valid_files: tuple[Path, ...],
     vectors: Path | None,
     words: int | None,
+    soft_targets: Path | None,
     out: Path,
     name: str | None,
     image_encoder: str,
@@ -98,7 +101,7 @@ def train(
             name or chosen.name,
             chosen.model.changed(_pairs(model_changes)),
             recipe.changed(_pairs(recipe_changes)),
-            Sources(train_files, valid_files, vectors, words, images),
+            Sources(train_files, valid_files, vectors, words, images, soft_targets),
             device=str(device_of(device)),
             say=say,
             on_epoch=_say_epoch,

@@ -139,6 +139,8 @@ class TrainingConfig(_Config):
     precision: Precision = "float32"  # of the forward pass; bfloat16 is for GPUs, and 3 to 4 times slower on CPUs
     weight_decay: float = 1e-4  # L2 for adagrad and sgd, decoupled for adamw
     l1: float = 0.0  # times the sum of all trained weights' absolute values, in the loss
+    label_smoothing: float = 0.0  # share of all sound tag sequences in what the gold says
+    teacher_share: float = 0.5  # of the teachers' belief in the targets of posts with gold, where there are teachers
     r_drop: float = 0.0  # in the loss, of how far two readings of a batch with different dropout lie apart
     clip_norm: float = 5.0
     word_dropout: float = 0.1  # a word is read as unknown, its characters stay
@@ -162,6 +164,7 @@ class TrainingConfig(_Config):
         for name in ("learning_rate", "vector_learning_rate", "text_learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}: expected more than 0, got {getattr(self, name)}")
-        for name in ("word_dropout", "modality_dropout", "average_decay", "warmup_share"):
+        shares = ("label_smoothing", "teacher_share")
+        for name in ("word_dropout", "modality_dropout", "average_decay", "warmup_share", *shares):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: expected 0 to 1, got {getattr(self, name)}")

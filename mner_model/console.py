@@ -34,6 +34,7 @@ def failures() -> Iterator[None]:
     from mner_model.image_encoder import ImageEncoderError
     from mner_model.images import ImageUndecodable
     from mner_model.plots import PlotError
+    from mner_model.soft_target_file import SoftTargetsError
     from mner_model.text_encoder import TextEncoderError
     from mner_model.training_state import TrainingStateError
     from mner_model.vocabulary import VectorsError
@@ -45,6 +46,7 @@ def failures() -> Iterator[None]:
         ImageEncoderError,
         ImageUndecodable,
         PlotError,
+        SoftTargetsError,
         TextEncoderError,
         TrainingStateError,
         VectorsError,

@@ -45,6 +45,26 @@ class CRF(nn.Module):
         self._check(emissions, mask)
         return self._path_score(emissions, mask, tags) - self._forward(emissions, mask)[1]
 
+    def cross_entropy(self, emissions: Tensor, mask: Tensor, tags: Tensor, moves: Tensor) -> Tensor:
+        """Cross-entropy to a distribution over whole tag sequences, of which marginals are all that it takes.
+
+        emissions  [batch, tokens, tags], mask [batch, tokens] as in `log_likelihood`
+        tags       [batch, tokens, tags]            probability of each tag at each token, 0 where mask is False
+        moves      [batch, tokens − 1, tags, tags]  probability of each tag at a token and each at the next, likewise
+        returns    [batch]                          log partition − expected score (Wang et al. 2021, "Structural
+                                                    Knowledge Distillation"); −log-likelihood where all is certain
+        """
+        self._check(emissions, mask)
+        last = mask & ~mask.roll(-1, dims=1)
+        last[:, -1] = mask[:, -1]
+        expected = (
+            (tags * emissions).sum(dim=(1, 2))
+            + tags[:, 0] @ self._start()
+            + (moves * self._moves()).sum(dim=(1, 2, 3))
+            + ((tags * last.unsqueeze(2)) @ self.end).sum(dim=1)
+        )
+        return self._forward(emissions, mask)[1] - expected
+
     def best_path(self, emissions: Tensor, mask: Tensor) -> list[list[int]]:
         """Viterbi: the most probable tags of each post, as lists as long as the post.
 
@@ -81,6 +101,19 @@ class CRF(nn.Module):
         beta = self._backward(emissions, mask)
         probability = (alpha + beta - log_partition.view(-1, 1, 1)).exp()
         return probability * mask.unsqueeze(2)
+
+    def move_marginals(self, emissions: Tensor, mask: Tensor) -> Tensor:
+        """Probability of each tag at each token together with each tag at the next.
+
+        returns  [batch, tokens − 1, tags, tags]  from, to; sums to 1 over both where the second is a token, else 0
+        Rabiner 1989, eq. 37. Arguments as in `log_likelihood`.
+        """
+        self._check(emissions, mask)
+        alpha, log_partition = self._forward(emissions, mask)
+        beta = self._backward(emissions, mask)
+        onward = (emissions + beta)[:, 1:].unsqueeze(2)
+        scores = alpha[:, :-1].unsqueeze(3) + self._moves() + onward - log_partition.view(-1, 1, 1, 1)
+        return scores.exp().masked_fill(~mask[:, 1:, None, None], 0.0)
 
     def span_marginals(self, emissions: Tensor, mask: Tensor, spans: Sequence[Sequence[Span]]) -> list[list[float]]:
         """Probability that exactly this mention stands here: B- at its start, I- to its end, and no I- after it.

@@ -120,8 +120,9 @@ class MultimodalTagger(nn.Module):
         return hidden, weights
 
     def loss(self, batch: Batch, word_dropout: float = 0.0, r_drop: float = 0.0) -> Tensor:
-        """Mean negative log-likelihood of the gold tags per post; raises ValueError without gold.
+        """Mean negative log-likelihood of the gold tags per post, or cross-entropy to its soft targets.
 
+        Raises ValueError for a batch that has neither.
         r_drop  weight of the divergence of two readings with different dropout (Liang et al. 2021, eq. 4): mean
                 symmetric Kullback-Leibler divergence of the tags' softmax per post
         """
@@ -134,10 +135,13 @@ class MultimodalTagger(nn.Module):
         return (first + second) / 2 + r_drop * apart.sum(dim=1).mean() / 2
 
     def _loss_once(self, batch: Batch, word_dropout: float) -> tuple[Tensor, Tensor]:
-        if batch.tags is None:
-            raise ValueError("expected a batch with gold tags")
         hidden, _ = self._read(batch, word_dropout)
         emissions = self.emission(hidden).float()
+        if batch.soft_targets is not None:
+            soft = batch.soft_targets
+            return self.crf.cross_entropy(emissions, batch.mask, soft.tags, soft.moves).mean(), emissions
+        if batch.tags is None:
+            raise ValueError("expected a batch with gold tags or soft targets")
         loss = -self.crf.log_likelihood(emissions, batch.mask, batch.tags).mean()
         if self.config.segmentation_weight:
             segments = self.segment_emission(hidden).float()

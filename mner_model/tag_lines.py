@@ -7,10 +7,12 @@ is left alone and its record says so; `image_data` is used.
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from mner_model.data import DataError
 from mner_model.image_status import ImageStatus
 from mner_model.images import ImageTooLarge, ImageUndecodable, decode
 from mner_model.post import Post, read_post
@@ -38,6 +40,19 @@ def read_line(line: bytes, number: int) -> Post:
     except UnicodeDecodeError as error:
         raise PostRefused("not_utf8", f"line: received byte 0x{line[error.start]:02x}, expected UTF-8") from None
     return read_post(Post.model_construct(id=str(number), text=text).encode())
+
+
+def read_texts(path: Path) -> list[str]:
+    """The texts of a file's posts, empty lines left out. Raises DataError with file and line for what is no post."""
+    texts = []
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                try:
+                    texts.append(read_line(line, number).text)
+                except PostRefused as refused:
+                    raise DataError(f"{path}:{number}: {refused.detail}") from refused
+    return texts
 
 
 def tag_posts(predictor: Predictor, posts: Sequence[Post], image_effect: bool = False) -> list[EntityRecord]:

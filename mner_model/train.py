@@ -5,9 +5,8 @@
 
 import json
 import math
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mner_model.batch import Batch, Features
+from mner_model.batch import Features
 from mner_model.checkpoint import Checkpoint
-from mner_model.config import ModelConfig, TrainingConfig
+from mner_model.config import ConfigError, ModelConfig, TrainingConfig
 from mner_model.data import Example, captions_fingerprint, fingerprint, mention_hashes
 from mner_model.evaluate import Evaluation, evaluate
 from mner_model.image_words import caption_words, words_vector
@@ -27,13 +26,16 @@ from mner_model.model import MultimodalTagger
 from mner_model.moving_average import MovingAverage
 from mner_model.optimization import new_optimizer, new_schedule
 from mner_model.preprocessing import Preprocessing
+from mner_model.soft_target_file import TaughtPosts
+from mner_model.soft_targets import SoftTargets, any_path
+from mner_model.text import tokenize
 from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
+from mner_model.training_posts import TrainingPosts
 from mner_model.training_state import load_state, save_state
 from mner_model.vocabulary import SPECIAL_FORMS, Vocabulary, alphabet_of, count_forms
 
 _UNKNOWN_DEVIATION = 0.3  # of a first vector for a word without a pretrained one; about that of GloVe's own
-_BUCKET_BATCHES = 50  # posts are sorted by length within this many batches
 _SAVE_EVERY_S = 600.0
 
 
@@ -77,6 +79,7 @@ class Trainer:
     validation  sets by name; the weights with the best mean lenient F1 over them are kept
     vectors     pretrained word vectors; those of words beyond the training data go along, frozen in 8 bits
     text        pretrained text encoder and its tokenizer, for the modality text
+    taught      what teachers believe: learned beside the gold of these posts, and alone of posts that have none
     """
 
     def __init__(
@@ -88,13 +91,18 @@ class Trainer:
         config: TrainingConfig,
         device: str = "cpu",
         text: tuple[TextEncoder, PieceTokenizer] | None = None,
+        taught: TaughtPosts | None = None,
     ) -> None:
         if not train or not validation or not all(validation.values()):
             raise ValueError("expected training examples and at least one non-empty validation set")
+        self._is_soft = taught is not None or config.label_smoothing > 0
+        if self._is_soft and model_config.segmentation_weight:
+            raise ConfigError("segmentation_weight: expected 0 with soft targets or label_smoothing")
         self.config = config
         self.device = device
         torch.manual_seed(config.seed)
         text_encoder, pieces = text or (None, None)
+        self._beliefs = taught.targets if taught is not None else {}
         alphabet = alphabet_of(example.tokens for example in train)
         vocabulary, trained = _vocabulary(train, vectors)
         self.preprocessing = Preprocessing(
@@ -112,10 +120,7 @@ class Trainer:
                 raise ValueError(f"expected word vectors for the modalities {', '.join(model_config.modalities)}")
             self.model.words.set_pretrained(_table(vocabulary, vectors), unknown_deviation=_UNKNOWN_DEVIATION)
         self.model.to(device)
-        readable = [example for example in train if len(example.tokens)]
-        self._train = [self._features(example) for example in readable]
-        # not only without the embedding: what a text encoder reads of the caption goes with the image
-        self._train_without_image = [self._features(replace(example, caption=None)) for example in readable]
+        self._train = self._posts(train)
         self._validation = validation
         self._features_of_validation = {
             name: [self._text_features(example) for example in examples] for name, examples in validation.items()
@@ -126,6 +131,12 @@ class Trainer:
             # validation is scored from its text alone
             "validation": {name: _data_story(examples) for name, examples in validation.items()},
         }
+        if taught is not None:
+            self._data["soft_targets"] = {
+                "posts": len(taught.targets),
+                "fingerprint": taught.fingerprint,
+                **taught.about,
+            }
 
     def run(
         self, name: str, on_epoch: Callable[[EpochReport], None] | None = None, state_file: Path | None = None
@@ -157,17 +168,18 @@ class Trainer:
         self.model.train()
         progress = self._progress
         accumulated = self.config.accumulated_batches
-        batches = self._batches(progress.epoch, progress.step * accumulated)
+        batches = self._train.batches(self.config, progress.epoch, progress.step * accumulated)
         while together := list(islice(batches, accumulated)):
             self._step(together)
             progress.step += 1
             if time.monotonic() - self._saved_at > _SAVE_EVERY_S:
                 self._save()
 
-    def _step(self, batches: Sequence[Batch]) -> None:
+    def _step(self, batches: Sequence[Sequence[Features]]) -> None:
         """One step on the mean gradient of these batches."""
         self._optimizer.zero_grad()
-        for batch in batches:
+        for posts in batches:
+            batch = self.preprocessing.collate(posts).to(self.device)
             with torch.autocast(
                 torch.device(self.device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
             ):
@@ -195,29 +207,6 @@ class Trainer:
         if on_epoch is not None:
             on_epoch(report)
 
-    def _batches(self, epoch: int, begun: int) -> Iterator[Batch]:
-        """Shuffled batches of posts of like length; some images left out (modality dropout).
-
-        begun  so many were had before the training was stopped; the same seed and pass give the same batches
-        """
-        drawn = random.Random(f"{self.config.seed}/{epoch}")  # noqa: S311 (nothing secret)
-        order = list(range(len(self._train)))
-        drawn.shuffle(order)
-        size = self.config.batch_posts
-        batches: list[list[int]] = []
-        for start in range(0, len(order), size * _BUCKET_BATCHES):
-            bucket = sorted(order[start : start + size * _BUCKET_BATCHES], key=lambda i: len(self._train[i]))
-            batches.extend(bucket[i : i + size] for i in range(0, len(bucket), size))
-        drawn.shuffle(batches)
-        for number, batch in enumerate(batches):
-            without = [drawn.random() < self.config.modality_dropout for _ in batch]
-            if number >= begun:
-                posts = [
-                    (self._train_without_image if left_out else self._train)[i]
-                    for i, left_out in zip(batch, without, strict=True)
-                ]
-                yield self.preprocessing.collate(posts).to(self.device)
-
     def score(self, name: str) -> Evaluation:
         """Scores of a validation set, from its text alone: the default must serve posts without images first."""
         examples = self._validation[name]
@@ -230,13 +219,37 @@ class Trainer:
 
     # Features
 
+    def _posts(self, train: Sequence[Example]) -> TrainingPosts:
+        readable = [example for example in train if len(example.tokens)]
+        gold = {example.text for example in readable}
+        others = [self._taught_features(text) for text in self._beliefs if text not in gold]
+        whole = [self._features(example) for example in readable]
+        # not only without the embedding: what a text encoder reads of the caption goes with the image
+        without_image = [self._features(replace(example, caption=None)) for example in readable]
+        return TrainingPosts([*whole, *others], [*without_image, *others])
+
     def _features(self, example: Example) -> Features:
         image = None
         if "image" in self.model.config.modalities and example.caption is not None:
             image = words_vector(caption_words(example.caption), self.preprocessing.vocabulary, self.model.words)
         features = self.preprocessing.features(example.tokens, image, example.caption)
         tags = np.array([self.model.tagset.index(tag) for tag in example.token_tags()], dtype=np.int64)
-        return replace(features, tags=tags)
+        soft_targets = self._soft_targets(example.text, tags) if self._is_soft else None
+        return replace(features, tags=tags, soft_targets=soft_targets)
+
+    def _taught_features(self, text: str) -> Features:
+        return replace(self.preprocessing.features(tokenize(text)), soft_targets=self._beliefs[text])
+
+    def _soft_targets(self, text: str, gold: npt.NDArray[np.int64]) -> SoftTargets:
+        """The gold, smoothed, and beside it what the teachers believe of the same text."""
+        smoothing, tagset = self.config.label_smoothing, self.model.tagset
+        targets = SoftTargets.certain(gold, len(tagset))
+        if smoothing:
+            targets = SoftTargets.mixed([(1 - smoothing, targets), (smoothing, any_path(tagset, len(gold)))])
+        if text in self._beliefs:
+            share = self.config.teacher_share
+            targets = SoftTargets.mixed([(1 - share, targets), (share, self._beliefs[text])])
+        return targets
 
     def _text_features(self, example: Example) -> Features:
         return self.preprocessing.features(example.tokens)

@@ -9,6 +9,8 @@ from mner_model.config import ConfigError, ModelConfig, TrainingConfig
 from mner_model.data import DataError, Example, read_conll
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import check_image_encoder
+from mner_model.labels import TagSet
+from mner_model.soft_target_file import read_soft_targets
 from mner_model.text_encoder import TextEncoder
 from mner_model.train import EpochReport, Trainer, WordVectors
 from mner_model.vocabulary import read_vectors
@@ -21,6 +23,7 @@ class Sources:
     train, valid  CoNLL files to learn from and to choose by; captions of their images lie beside them
     vectors       pretrained word vectors, of which `words` are kept (None: all); for models with words or images
     image         how images will reach the tagger when it serves; for models with images
+    soft_targets  what `mner-model teach` wrote; None to learn from the gold alone
     """
 
     train: Sequence[Path]
@@ -28,6 +31,7 @@ class Sources:
     vectors: Path | None = None
     words: int | None = None
     image: ImageEncoderConfig = field(default_factory=lambda: ImageEncoderConfig(output="label_words"))
+    soft_targets: Path | None = None
 
 
 def train_to(
@@ -45,8 +49,8 @@ def train_to(
 
     say  is told in a sentence what is going on
 
-    Raises CheckpointError, ConfigError, DataError, ImageEncoderError, TextEncoderError, TrainingStateError or
-    VectorsError in one sentence, before any training where that can be known.
+    Raises CheckpointError, ConfigError, DataError, ImageEncoderError, SoftTargetsError, TextEncoderError,
+    TrainingStateError or VectorsError in one sentence, before any training where that can be known.
     """
     if reads_images := "image" in model.modalities:
         check_image_encoder(sources.image)
@@ -65,7 +69,11 @@ def train_to(
         # a folder's name is enough for people, and where it lies is nobody's business
         model = replace(model, text_encoder=Path(model.text_encoder).name)
     train = [example for file in sources.train for example in _read(file, say)]
-    trainer = Trainer(train, _validation_sets(sources.valid, say), vectors, model, recipe, device, text)
+    taught = None
+    if sources.soft_targets is not None:
+        taught = read_soft_targets(sources.soft_targets, TagSet(model.types))
+        say(f"{sources.soft_targets.name}: {len(taught.targets):,} posts with soft targets")
+    trainer = Trainer(train, _validation_sets(sources.valid, say), vectors, model, recipe, device, text, taught)
     state_file = out.with_name(out.name + ".training")
     checkpoint = trainer.run(name, on_epoch, state_file)
     if reads_images:

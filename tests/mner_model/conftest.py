@@ -11,6 +11,7 @@ from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example, example_from_words
 from mner_model.image_encoder import ImageEncoderConfig
+from mner_model.soft_target_file import TaughtPosts
 from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.train import Trainer, WordVectors
@@ -61,11 +62,15 @@ def new_trainer(
     config: TrainingConfig,
     validation: Mapping[str, Sequence[Example]] | None = None,
     text: tuple[TextEncoder, PieceTokenizer] | None = None,
+    train: Sequence[Example] | None = None,
+    taught: TaughtPosts | None = None,
     **changes: object,
 ) -> Trainer:
     if validation is None:
         validation = {"made up": made_up_posts(40, seed=1)}
-    return Trainer(made_up_posts(160), validation, made_up_vectors(), small_config(**changes), config, text=text)
+    posts = made_up_posts(160) if train is None else train
+    vectors = made_up_vectors()
+    return Trainer(posts, validation, vectors, small_config(**changes), config, text=text, taught=taught)
 
 
 def train_tagger(epochs: int = 14, seed: int = 0, **changes: object) -> Checkpoint:
@@ -73,6 +78,11 @@ def train_tagger(epochs: int = 14, seed: int = 0, **changes: object) -> Checkpoi
         seed=seed, epochs=epochs, batch_posts=8, learning_rate=1e-2, vector_learning_rate=1e-2, average_decay=0.9
     )
     return new_trainer(config, **changes).run("made-up")
+
+
+@pytest.fixture(scope="session")
+def make_posts() -> Callable[..., list[Example]]:
+    return made_up_posts
 
 
 @pytest.fixture(scope="session")

@@ -98,6 +98,38 @@ def test_marginals_are_the_share_of_paths_through_each_tag(batch: tuple[CRF, Ten
 
 @settings(max_examples=25, deadline=None)
 @given(batches())
+def test_move_marginals_are_the_share_of_paths_with_each_move(batch: tuple[CRF, Tensor, Tensor]) -> None:
+    crf, emissions, mask = batch
+    found = crf.move_marginals(emissions, mask)
+    for row, length in enumerate(mask.sum(1).tolist()):
+        scores = paths_with_scores(crf, emissions[row, :length])
+        total = log_sum(list(scores.values()))
+        expected = torch.zeros(mask.shape[1] - 1, len(TAGSET), len(TAGSET), dtype=torch.float64)
+        for path, score in scores.items():
+            for t, move in enumerate(itertools.pairwise(path)):
+                expected[(t, *move)] += math.exp(score - total)
+        assert torch.allclose(found[row], expected, atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(batches(), st.integers(0, 10_000))
+def test_cross_entropy_is_that_over_all_paths(batch: tuple[CRF, Tensor, Tensor], seed: int) -> None:
+    crf, emissions, mask = batch
+    teacher = make_crf(seed)
+    beliefs = torch.randn(emissions.shape, dtype=torch.float64) * 3
+    found = crf.cross_entropy(
+        emissions, mask, teacher.marginals(beliefs, mask), teacher.move_marginals(beliefs, mask)
+    ).detach()
+    for row, length in enumerate(mask.sum(1).tolist()):
+        scores = paths_with_scores(crf, emissions[row, :length])
+        believed = paths_with_scores(teacher, beliefs[row, :length])
+        total, teachers_total = log_sum(list(scores.values())), log_sum(list(believed.values()))
+        expected = sum(math.exp(believed[path] - teachers_total) * (total - scores[path]) for path in scores)
+        assert float(found[row]) == pytest.approx(expected, abs=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(batches())
 def test_a_spans_marginal_is_the_share_of_paths_that_hold_exactly_it(batch: tuple[CRF, Tensor, Tensor]) -> None:
     crf, emissions, mask = batch
     lengths = mask.sum(1).tolist()

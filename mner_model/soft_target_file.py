@@ -1,0 +1,97 @@
+"""Soft targets on disk, by the text of their posts: what `mner-model teach` writes and `train --soft-targets` reads."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from mner_model.labels import TagSet
+from mner_model.soft_targets import SoftTargets
+
+FORMAT = "1"
+
+
+class SoftTargetsError(ValueError):
+    """Soft targets that cannot be used; the message names the file and what was expected."""
+
+
+@dataclass(frozen=True)
+class TaughtPosts:
+    """What teachers believe of posts.
+
+    targets      by text; there are as many tokens as `mner_model.text.tokenize` gives, at least one
+    about        of whom and what they are, for people
+    fingerprint  sha256 of the file they were read from
+    """
+
+    targets: Mapping[str, SoftTargets]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+def write_soft_targets(path: Path, taught: TaughtPosts, tagset: TagSet) -> None:
+    """One safetensors file: texts, numbers of tokens, and the marginals of all posts one behind the other."""
+    texts = [text.encode() for text in taught.targets]
+    posts = list(taught.targets.values())
+    tensors: dict[str, npt.NDArray[Any]] = {
+        "texts": np.frombuffer(b"".join(texts), dtype=np.uint8),
+        "text_bytes": np.array([len(text) for text in texts], dtype=np.int64),
+        "tokens": np.array([len(post.tags) for post in posts], dtype=np.int64),
+        "tags": np.concatenate([post.tags for post in posts]),
+        "moves": np.concatenate([post.moves for post in posts]),
+    }
+    about = {"format": FORMAT, "tags": json.dumps(tagset.tags), "about": json.dumps(dict(taught.about))}
+    draft = path.with_name(f".{path.name}.draft")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, draft, about)
+    draft.replace(path)
+
+
+def read_soft_targets(path: Path, tagset: TagSet) -> TaughtPosts:
+    """What `write_soft_targets` wrote.
+
+    Raises SoftTargetsError in one sentence for another file, a damaged one, or one of other tags.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            about = file.metadata() or {}
+            if about.get("format") != FORMAT:
+                raise SoftTargetsError(f"{path}: not soft targets, expected the file that `mner-model teach` wrote")
+            tags = tuple(json.loads(about["tags"]))
+            if tags != tagset.tags:
+                raise SoftTargetsError(f"{path}: of the tags {', '.join(tags)}, expected {', '.join(tagset.tags)}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        targets = dict(zip(_texts(tensors), _posts(tensors), strict=True))
+        return TaughtPosts(targets, json.loads(about["about"]), _sha256(path))
+    except FileNotFoundError:
+        raise SoftTargetsError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise SoftTargetsError(f"{path}: damaged, or not soft targets: {error}") from error
+
+
+def _texts(tensors: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+    whole = tensors["texts"].tobytes()
+    return [whole[start:end].decode() for start, end in pairwise([0, *np.cumsum(tensors["text_bytes"]).tolist()])]
+
+
+def _posts(tensors: Mapping[str, npt.NDArray[Any]]) -> list[SoftTargets]:
+    tokens = tensors["tokens"]
+    tags = pairwise([0, *np.cumsum(tokens).tolist()])
+    moves = pairwise([0, *np.cumsum(tokens - 1).tolist()])
+    return [
+        SoftTargets(tensors["tags"][slice(*of_tags)], tensors["moves"][slice(*of_moves)])
+        for of_tags, of_moves in zip(tags, moves, strict=True)
+    ]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

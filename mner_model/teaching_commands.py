@@ -1,0 +1,75 @@
+"""`mner-model teach`: what trained taggers believe of posts, for a smaller one to learn from."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from mner_model.console import failures, progress, say
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SWAPPED_SHARE = 0.3
+
+
+@click.command()
+@click.option(
+    "--teacher",
+    "teachers",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="Checkpoint folder; of several, the mean of their beliefs.",
+)
+@click.option("--train", "train_files", type=_FILE, multiple=True, help="CoNLL file that the pupil will learn from.")
+@click.option("--posts", "post_files", type=_FILE, multiple=True, help="Posts without tags, as `mner-model tag` reads.")
+@click.option("--swapped-copies", type=click.IntRange(0), default=0, show_default=True, help="More posts, per post.")
+@click.option("--vectors", type=_FILE, help="Word vectors, for --swapped-copies: words are swapped for their like.")
+@click.option("--seed", type=int, default=0, show_default=True, help="For --swapped-copies.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+def teach(
+    teachers: tuple[Path, ...],
+    train_files: tuple[Path, ...],
+    post_files: tuple[Path, ...],
+    swapped_copies: int,
+    vectors: Path | None,
+    seed: int,
+    out: Path,
+    device: str,
+) -> None:
+    """Write what teachers believe of posts, for `train --soft-targets`.
+
+    Each post's copies have three words in ten swapped for words of like vectors, names for other names.
+    """
+    from mner_model.config import ConfigError
+    from mner_model.data import read_conll
+    from mner_model.predictor import device_of
+    from mner_model.soft_target_file import write_soft_targets
+    from mner_model.tag_lines import read_texts
+    from mner_model.teaching import Teachers
+
+    with failures(), progress("teaching") as on_progress:
+        if swapped_copies and vectors is None:
+            raise ConfigError("--vectors: expected word vectors with --swapped-copies")
+        loaded = Teachers.load(teachers, device_of(device))
+        texts = [example.text for file in train_files for example in read_conll(file)]
+        texts += [text for file in post_files for text in read_texts(file)]
+        if not texts:
+            raise ConfigError("expected posts from --train or --posts")
+        if swapped_copies and vectors is not None:
+            texts += _swapped(texts, swapped_copies, vectors, seed)
+        say(f"{len(texts):,} posts")
+        taught = loaded.teach(texts, on_progress)
+        write_soft_targets(out, taught, loaded.tagset)
+        say(f"wrote {out}: {len(taught.targets):,} different posts")
+
+
+def _swapped(texts: Sequence[str], copies: int, vectors: Path, seed: int) -> list[str]:
+    from mner_model.vocabulary import read_vectors
+    from mner_model.word_swaps import WordSwaps
+
+    drawn = random.Random(seed)  # noqa: S311 (nothing secret)
+    say(f"reading {vectors.name}")
+    swaps = WordSwaps(*read_vectors(vectors))
+    return [swaps.swapped(text, _SWAPPED_SHARE, drawn) for _ in range(copies) for text in texts]

@@ -1,0 +1,57 @@
+"""More posts for a teacher to read: words of posts swapped for words of like meaning, names for other names.
+
+After the data augmentation of Jiao et al. 2020 (TinyBERT, section 3.2), with word vectors in place of a language model.
+What the new post means may be another thing than before, so only a teacher can say what its tags are.
+"""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mner_model.text import tokenize
+from mner_model.vocabulary import SPECIAL_FORMS
+
+
+class WordSwaps:
+    """Neighbours of words by the cosine of their vectors."""
+
+    def __init__(
+        self, forms: Sequence[str], vectors: npt.NDArray[np.float32], words: int = 50_000, neighbours: int = 12
+    ) -> None:
+        """forms, vectors: as `read_vectors` gives them; the first `words` alphabetic ones take part."""
+        rows = [row for row, form in enumerate(forms) if form.isalpha() and form not in SPECIAL_FORMS][:words]
+        self._forms = [forms[row] for row in rows]
+        self._row_of = {form: row for row, form in enumerate(self._forms)}
+        lengths = np.linalg.norm(vectors[rows], axis=1, keepdims=True)
+        self._vectors = vectors[rows] / np.maximum(lengths, 1e-9)
+        self._neighbours = min(neighbours, len(rows) - 1)
+        self._known: dict[int, list[int]] = {}
+
+    def neighbours(self, form: str) -> list[str]:
+        """The words nearest to this one, itself left out; none for a word without a vector."""
+        row = self._row_of.get(form)
+        if row is None:
+            return []
+        if row not in self._known:
+            likeness = self._vectors @ self._vectors[row]
+            likeness[row] = -np.inf
+            self._known[row] = np.argpartition(-likeness, self._neighbours - 1)[: self._neighbours].tolist()
+        return [self._forms[near] for near in self._known[row]]
+
+    def swapped(self, text: str, share: float, drawn: random.Random) -> str:
+        """The text with this share of its words swapped, written as the words before them were: Oslo → Bergen."""
+        tokens = tokenize(text)
+        parts, at = [], 0
+        for surface, form, start, end in zip(tokens.surfaces, tokens.forms, tokens.starts, tokens.ends, strict=True):
+            others = self.neighbours(form) if drawn.random() < share else []
+            parts += [text[at:start], _written_like(surface, drawn.choice(others)) if others else surface]
+            at = end
+        return "".join([*parts, text[at:]])
+
+
+def _written_like(surface: str, word: str) -> str:
+    if len(surface) > 1 and surface.isupper():
+        return word.upper()
+    return word.capitalize() if surface[0].isupper() else word

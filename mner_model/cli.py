@@ -47,7 +47,13 @@ for command in (train_captioner, caption, plot, segment, train_segmenter, evalua
 
 
 @main.command()
-@click.option("--preset", "preset_name", default="word-char-image", show_default=True, help="See `mner-model presets`.")
+@click.option(
+    "--preset",
+    "preset_name",
+    default="word-char-image",
+    show_default=True,
+    help="A name of `presets`, or NAME+FIELD=VALUE.",
+)
 @click.option("--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from.")
 @click.option("--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by.")
 @click.option("--vectors", type=_FILE, help="Word vectors in GloVe's text format, plain, .gz or .xz.")

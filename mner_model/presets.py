@@ -5,7 +5,7 @@ data and images are not to be had: here an image is the words of its caption, in
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mner_model.config import ConfigError, Modality, ModelConfig, TrainingConfig
 
@@ -41,11 +41,23 @@ class Preset:
 
 
 def preset(name: str) -> Preset:
-    """The preset of this name. Raises ConfigError with the names that there are."""
-    try:
-        return PRESETS[name]
-    except KeyError:
-        raise ConfigError(f"no preset {name}: expected one of {', '.join(PRESETS)}") from None
+    """The preset of this name, or a variant of one: moon-word+dropout=0.3+char_encoder=cnn.
+
+    Raises ConfigError with the names or fields that there are.
+    """
+    of, *changes = name.split("+")
+    if of not in PRESETS:
+        raise ConfigError(f"no preset {of}: expected one of {', '.join(PRESETS)}")
+    found = PRESETS[of]
+    for change in changes:
+        field_name, equals, value = change.partition("=")
+        if not equals:
+            raise ConfigError(f"preset {name}: expected +FIELD=VALUE behind the name, got +{change}")
+        if hasattr(found.model, field_name):
+            found = replace(found, model=found.model.changed({field_name: value}))
+        else:
+            found = replace(found, recipe=found.recipe.changed({field_name: value}))
+    return replace(found, name=name)
 
 
 def _moon(name: str, summary: str, modalities: Iterable[Modality], **changes: object) -> Preset:

@@ -40,6 +40,21 @@ def test_an_unknown_name_is_answered_with_those_there_are() -> None:
         preset("moon")
 
 
+def test_a_variant_changes_fields_of_model_and_recipe_and_says_so_in_its_name() -> None:
+    variant = preset("moon-word+dropout=0.3+label_smoothing=0.1")
+    assert variant.name == "moon-word+dropout=0.3+label_smoothing=0.1"
+    assert (variant.model.dropout, variant.recipe.label_smoothing) == (0.3, 0.1)
+    assert replace(variant.model, dropout=preset("moon-word").model.dropout) == preset("moon-word").model
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("moon-word+x=1", "TrainingConfig has no x"), ("moon-word+cnn", r"expected \+FIELD=VALUE")]
+)
+def test_a_variant_of_what_is_not_there_is_refused(name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        preset(name)
+
+
 def test_the_command_line_goes_on_top_of_the_preset(tmp_path: Path) -> None:
     data = tmp_path / "posts.txt"
     data.write_text("hello\tO\nOslo\tB-LOC\n\n" * 12, encoding="utf-8")

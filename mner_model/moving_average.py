@@ -14,6 +14,13 @@ class MovingAverage:
     def __init__(self, model: torch.nn.Module, decay: float) -> None:
         self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._average = {name: p.detach().clone() for name, p in self._parameters.items()}
+        # the statistics of batch norm move by themselves, and belong to the weights of their moment
+        self._statistics = {
+            f"{path}.{name}": buffer
+            for path, module in model.named_modules()
+            if isinstance(module, torch.nn.BatchNorm1d)
+            for name, buffer in module.named_buffers()
+        }
         self._decay = decay
         self._steps = 0
 
@@ -26,8 +33,8 @@ class MovingAverage:
         torch._foreach_lerp_(averages, [p.detach() for p in self._parameters.values()], 1 - decay)
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the averaged weights."""
-        return {name: value.clone() for name, value in self._average.items()}
+        """A copy of the averaged weights, with the statistics of batch norm as they are now."""
+        return {name: value.clone() for name, value in (self._average | self._statistics).items()}
 
     def state(self) -> dict[str, Any]:
         """For `restore`."""

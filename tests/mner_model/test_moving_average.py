@@ -26,3 +26,14 @@ def test_frozen_weights_are_not_averaged() -> None:
     model = nn.Linear(1, 1)
     model.bias.requires_grad_(False)
     assert set(MovingAverage(model, 0.9).weights()) == {"weight"}
+
+
+def test_the_statistics_of_batch_norm_are_kept_with_the_weights_of_their_moment() -> None:
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 1))
+    average = MovingAverage(model, 0.5)
+    model(torch.ones(3, 2))
+    kept = average.weights()
+    expected = model[0].running_mean.clone()
+    model(torch.full((3, 2), 9.0))
+    model.load_state_dict(kept, strict=False)
+    assert torch.equal(model[0].running_mean, expected)

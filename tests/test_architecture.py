@@ -29,6 +29,7 @@ HOMES = {
         "mner_model.console",
         "mner_model.hashtag_commands",
         "mner_model.plot_commands",
+        "mner_model.report_commands",
         "worker.cli",
     ],
     "pydantic": [

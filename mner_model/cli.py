@@ -3,10 +3,7 @@
 Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
 """
 
-import itertools
 import json
-import os
-import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,16 +15,15 @@ import click
 
 from mner_model.caption_commands import caption, train_captioner
 from mner_model.config import ConfigError, TrainingConfig
-from mner_model.console import ProgressCallback, failures, progress, say
+from mner_model.console import ProgressCallback, failures, progress, say, say_epoch
 from mner_model.hashtag_commands import evaluate_segmenter, segment, train_segmenter
 from mner_model.plot_commands import plot
+from mner_model.report_commands import presets, report
 from mner_model.teaching_commands import teach
 
 if TYPE_CHECKING:
     from mner_model.post import Post
     from mner_model.predictor import Predictor
-    from mner_model.presets import Preset
-    from mner_model.train import EpochReport
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
@@ -42,7 +38,7 @@ def main() -> None:
     """The tagger as a command: train one, evaluate one, tag with one."""
 
 
-for command in (train_captioner, caption, plot, segment, train_segmenter, evaluate_segmenter, teach):
+for command in (report, presets, teach, train_captioner, caption, plot, segment, train_segmenter, evaluate_segmenter):
     main.add_command(command)
 
 
@@ -110,76 +106,9 @@ def train(
             Sources(train_files, valid_files, vectors, words, images, soft_targets),
             device=str(device_of(device)),
             say=say,
-            on_epoch=_say_epoch,
+            on_epoch=say_epoch,
         )
         say(f"wrote {out}, fingerprint {fingerprint[:12]}")
-
-
-@main.command()
-@click.option("--preset", "preset_names", multiple=True, required=True, help="May be given several times.")
-@click.option("--seeds", default="0,1,2", show_default=True, help="Train each preset with each of these.")
-@click.option("--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from.")
-@click.option("--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by.")
-@click.option("--test", "test_files", type=_FILE, multiple=True, required=True, help="CoNLL file to score on.")
-@click.option("--vectors", type=_FILE, help="Word vectors in GloVe's text format, plain, .gz or .xz.")
-@click.option("--words", type=int, help="Most pretrained words to keep.  [default: all]")
-@click.option("--text-encoder", help="Folder of the pretrained Transformer, for the one preset that needs one.")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: each preset's]")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints and results.")
-@_DEVICE
-def report(
-    preset_names: tuple[str, ...],
-    seeds: str,
-    train_files: tuple[Path, ...],
-    valid_files: tuple[Path, ...],
-    test_files: tuple[Path, ...],
-    vectors: Path | None,
-    words: int | None,
-    text_encoder: str | None,
-    epochs: int | None,
-    out: Path,
-    device: str,
-) -> None:
-    """Train and score presets, and print a Markdown table with everything needed to repeat it.
-
-    Checkpoints and scores are kept in OUT: a report that is stopped goes on, one with a further preset trains that one.
-    """
-    from mner_model.predictor import device_of
-    from mner_model.presets import preset
-    from mner_model.report import Measured, markdown, measure
-    from mner_model.training_run import Sources, train_to
-
-    measured: list[Measured] = []
-    with failures():
-        numbers = _numbers(seeds)
-        chosen = [preset(name) for name in preset_names]
-        sources = Sources(train_files, valid_files, vectors, words)
-        for one, seed in itertools.product(chosen, numbers):
-            folder = out / f"{one.name}-seed{seed}"
-            if not folder.exists():
-                model = one.model
-                if model.text_encoder and text_encoder:
-                    model = replace(model, text_encoder=text_encoder)
-                recipe = replace(one.recipe, seed=seed, epochs=epochs or one.recipe.epochs)
-                say(f"{one.name}, seed {seed}: training")
-                where = str(device_of(device))
-                train_to(folder, one.name, model, recipe, sources, device=where, say=say, on_epoch=_say_epoch)
-            measured += measure(one.name, seed, folder, test_files, device, say)
-    click.echo(markdown(measured, _command()))
-
-
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a preset instead of a table.")
-def presets(as_json: bool) -> None:
-    """List the taggers that `train --preset` trains."""
-    from mner_model.presets import PRESETS
-
-    if as_json:
-        for one in PRESETS.values():
-            about = {"name": one.name, "summary": one.summary, "source": one.source, "extra": one.extra}
-            click.echo(json.dumps({**about, "model": one.model.to_json(), "recipe": one.recipe.to_json()}))
-    else:
-        _print_presets(PRESETS.values())
 
 
 @main.command()
@@ -275,25 +204,6 @@ def _pairs(changes: Iterable[str]) -> dict[str, str]:
     return pairs
 
 
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"--seeds: expected whole numbers with commas between, got {text!r}") from None
-
-
-def _command() -> str:
-    """The command line that is running, data by the names people know it by, so that it can be given again."""
-    words = [f"{Path(word).parent.name}/{Path(word).name}" if os.sep in word else word for word in sys.argv[1:]]
-    return shlex.join(["mner-model", *words])
-
-
-def _say_epoch(report: "EpochReport") -> None:
-    scores = ", ".join(f"{name} {scores.lenient.f1:.2%}" for name, scores in report.validation.items())
-    best = "  best so far" if report.best else ""
-    say(f"pass {report.epoch:3}  loss {report.loss:7.3f}  lenient F1: {scores}{best}")
-
-
 def _print_table(data: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -323,15 +233,3 @@ def _print_table(data: Path, result: dict[str, Any]) -> None:
         f"{about['posts']:,} posts{captions}, data {about['fingerprint'][:12]}, "
         f"{model['parameters']:,} parameters, {result['posts_per_second']:,.0f} posts/s"
     )
-
-
-def _print_presets(presets: "Iterable[Preset]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    for column in ("preset", "what it is", "stands for", "needs the extra"):
-        table.add_column(column)
-    for one in presets:
-        table.add_row(one.name, one.summary, one.source, one.extra)
-    Console().print(table)

@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from mner_model.config import ConfigError
+
+if TYPE_CHECKING:
+    from mner_model.train import EpochReport
 
 ProgressCallback = Callable[[int, int | None], None]
 
@@ -34,6 +38,7 @@ def failures() -> Iterator[None]:
     from mner_model.image_encoder import ImageEncoderError
     from mner_model.images import ImageUndecodable
     from mner_model.plots import PlotError
+    from mner_model.results import ResultsError
     from mner_model.soft_target_file import SoftTargetsError
     from mner_model.text_encoder import TextEncoderError
     from mner_model.training_state import TrainingStateError
@@ -46,6 +51,7 @@ def failures() -> Iterator[None]:
         ImageEncoderError,
         ImageUndecodable,
         PlotError,
+        ResultsError,
         SoftTargetsError,
         TextEncoderError,
         TrainingStateError,
@@ -61,3 +67,10 @@ def failures() -> Iterator[None]:
 def say(line: str) -> None:
     """One line on stderr."""
     click.echo(line, err=True)
+
+
+def say_epoch(report: "EpochReport") -> None:
+    """How a pass of a tagger's training went, in one line."""
+    scores = ", ".join(f"{name} {scores.lenient.f1:.2%}" for name, scores in report.validation.items())
+    best = "  best so far" if report.best else ""
+    say(f"pass {report.epoch:3}  loss {report.loss:7.3f}  lenient F1: {scores}{best}")

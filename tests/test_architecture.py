@@ -29,6 +29,8 @@ HOMES = {
         "mner_model.console",
         "mner_model.hashtag_commands",
         "mner_model.plot_commands",
+        "mner_model.report_commands",
+        "mner_model.teaching_commands",
         "worker.cli",
     ],
     "pydantic": [

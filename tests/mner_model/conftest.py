@@ -11,6 +11,7 @@ from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example, example_from_words
 from mner_model.image_encoder import ImageEncoderConfig
+from mner_model.results import Measured
 from mner_model.soft_target_file import TaughtPosts
 from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
@@ -114,3 +115,28 @@ def folder_with_images(small_folder: Path, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("checkpoint") / "with images"
     checkpoint.save(folder)
     return folder
+
+
+def made_up_measured(f1: float = 0.7, speed: float = 100.0, **about: object) -> Measured:
+    """Made-up scores of a tagger that nobody trained: strict a point below lenient, segmentation a point above."""
+    scores = {
+        name: {"precision": f1, "recall": f1, "f1": f1 + more} for name, more in (("lenient", 0), ("strict", -0.01))
+    }
+    result = {
+        "model": {"name": "made-up", "fingerprint": "f" * 64, "parameters": 1234},
+        "data": {"fingerprint": "d" * 64, "posts": 5, "mentions": 6, "captions": 0, "captions_fingerprint": None},
+        **scores,
+        "segmentation": {"precision": f1, "recall": f1, "f1": f1 + 0.01},
+        "per_type": {type_: {"precision": f1, "recall": f1, "f1": f1, "support": 3} for type_ in ("PER", "LOC")},
+        "seen": {"precision": f1, "recall": f1, "f1": f1 + 0.1, "support": 4},
+        "unseen": {"precision": f1, "recall": f1, "f1": f1 - 0.1, "support": 2},
+        "lenient_f1_interval": (f1 - 0.02, f1 + 0.02),
+        "posts_per_second": speed,
+    }
+    values = {"preset": "word", "seed": 0, "data": "a/test", "with_images": False, "size_bytes": 2_000_000, **about}
+    return Measured(result=result, **values)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def make_measured() -> Callable[..., Measured]:
+    return made_up_measured

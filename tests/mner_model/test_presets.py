@@ -12,6 +12,7 @@ from mner_model.checkpoint import load_checkpoint
 from mner_model.cli import main
 from mner_model.config import ConfigError
 from mner_model.presets import PRESETS, preset
+from mner_model.results import Measured
 from mner_model.train import EpochReport, Trainer
 
 WITHOUT_EXTRA = [name for name, one in PRESETS.items() if not one.extra]
@@ -33,6 +34,46 @@ def test_the_list_is_readable_by_people_and_programs() -> None:
     assert [row["name"] for row in rows] == list(PRESETS)
     assert rows[0]["recipe"]["epochs"] == 30
     assert "modality attention" in CliRunner().invoke(main, ["presets"]).stdout
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, make_measured: Callable[..., Measured]) -> None:
+    found = [
+        make_measured(f1, preset="minilm", seed=seed, data=data)
+        for seed, data, f1 in (
+            (0, "twitter2015/test", 0.7),
+            (1, "twitter2015/test", 0.8),
+            (0, "twitter2017/valid", 0.9),
+        )
+    ]
+    found += [make_measured(0.1, preset="minilm", data="twitter2015/test", with_images=True)]
+    monkeypatch.setattr("mner_model.results.read_results", lambda: found)
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_list_shows_means_of_what_was_measured_and_leaves_the_rest_blank() -> None:
+    lines = CliRunner().invoke(main, ["presets"]).stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip().split(" ")[0] in PRESETS}
+    assert rows.keys() == PRESETS.keys()
+    assert rows["minilm"] == ["1,234", "75.00", "(2)", "90.00", "(1)", "100", "2"]
+    assert rows["mpnet"] == []
+
+
+@pytest.mark.usefixtures("measured")
+def test_programs_get_every_seeds_figures() -> None:
+    listed = CliRunner().invoke(main, ["presets", "--json"]).stdout.splitlines()
+    rows = {row["name"]: row for row in map(json.loads, listed)}
+    row = rows["minilm"]
+    assert (row["parameters"], row["size_bytes"], row["posts_per_second"]) == (1234, 2_000_000, 100)
+    assert row["lenient_f1"] == {"twitter2015/test": 0.75, "twitter2017/valid": 0.9}
+    assert [(one["seed"], one["with_images"], one["result"]["lenient"]["f1"]) for one in row["measured"]] == [
+        (0, False, 0.7),
+        (1, False, 0.8),
+        (0, False, 0.9),
+        (0, True, 0.1),
+    ]
+    assert (rows["mpnet"]["parameters"], rows["mpnet"]["lenient_f1"], rows["mpnet"]["measured"]) == (None, {}, [])
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:

@@ -1,0 +1,188 @@
+"""`mner-model report` trains and scores presets, `mner-model presets` lists them with what was measured of them.
+
+As everywhere: data to stdout, everything else to stderr; exit status 0 done, 1 failed, 2 wrong usage.
+"""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mner_model.console import failures, say, say_epoch
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mner_model.presets import Preset
+    from mner_model.results import Measured
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SPEEDS = "posts/s: text alone, on machines that did other things too; good for orders of magnitude."
+
+
+@click.command()
+@click.option(
+    "--preset",
+    "preset_options",
+    multiple=True,
+    required=True,
+    metavar="NAME[:SEEDS]",
+    help="May be given several times; with seeds of its own, mpnet:0.",
+)
+@click.option("--seeds", default="0,1,2", show_default=True, help="Train each preset with each of these.")
+@click.option("--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from.")
+@click.option("--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by.")
+@click.option("--test", "test_files", type=_FILE, multiple=True, required=True, help="CoNLL file to score on.")
+@click.option("--vectors", type=_FILE, help="Word vectors in GloVe's text format, plain, .gz or .xz.")
+@click.option(
+    "--words",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Most pretrained words to keep; several times: a row each.  [default: all]",
+)
+@click.option(
+    "--text-encoder",
+    "text_encoders",
+    multiple=True,
+    metavar="[PRESET=]FOLDER",
+    help="Folder of a pretrained Transformer, for the preset that needs one; may be given several times.",
+)
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: each preset's]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints and results.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON list of what was measured instead of tables.")
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="JSON file to put what was measured into, in place of earlier figures of the same.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+def report(
+    preset_options: tuple[str, ...],
+    seeds: str,
+    train_files: tuple[Path, ...],
+    valid_files: tuple[Path, ...],
+    test_files: tuple[Path, ...],
+    vectors: Path | None,
+    words: tuple[int, ...],
+    text_encoders: tuple[str, ...],
+    epochs: int | None,
+    out: Path,
+    as_json: bool,
+    results: Path | None,
+    device: str,
+) -> None:
+    """Train and score presets, and print Markdown tables with everything needed to repeat them.
+
+    Checkpoints and scores are kept in OUT: a report that is stopped goes on, one with a further preset trains that one.
+    A checkpoint that is there is taken as it is, so other data, vectors or passes want another OUT.
+    """
+    from mner_model.predictor import device_of
+    from mner_model.report import markdown, measure
+    from mner_model.report_plan import planned
+    from mner_model.results import merge_results, read_results, results_json
+    from mner_model.training_run import Sources, train_to
+
+    measured: list[Measured] = []
+    with failures():
+        runs = planned(preset_options, seeds, text_encoders, words)
+        if results is not None and results.exists():
+            read_results(results)  # better to fail now than when all is trained
+        for run in runs:
+            one, folder = run.preset, out / run.folder
+            if not folder.exists():
+                sources = Sources(train_files, valid_files, vectors, run.words)
+                recipe = replace(one.recipe, seed=run.seed, epochs=epochs or one.recipe.epochs)
+                say(f"{run.folder}: training")
+                where = str(device_of(device))
+                train_to(folder, one.name, one.model, recipe, sources, device=where, say=say, on_epoch=say_epoch)
+            measured += measure(one.name, run.seed, folder, test_files, device, say, run.words)
+        if results is not None:
+            merge_results(results, measured)
+            say(f"wrote {results}")
+    click.echo(results_json(measured) if as_json else markdown(measured, _command()), nl=False)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a preset instead of a table.")
+def presets(as_json: bool) -> None:
+    """List the taggers that `train --preset` trains, and what was measured of them (docs/results.md has more)."""
+    from mner_model.presets import PRESETS
+    from mner_model.results import read_results
+
+    with failures():
+        measured = read_results()
+        if as_json:
+            for one in PRESETS.values():
+                click.echo(json.dumps(_preset_json(one, measured)))
+        else:
+            _print_presets(list(PRESETS.values()), measured)
+
+
+def _command() -> str:
+    """The command line that is running, data by the names people know it by, so that it can be given again."""
+    words = [f"{Path(word).parent.name}/{Path(word).name}" if os.sep in word else word for word in sys.argv[1:]]
+    return shlex.join(["mner-model", *words])
+
+
+def _preset_json(one: "Preset", measured: "Sequence[Measured]") -> dict[str, object]:
+    from mner_model.results import summary, to_json
+
+    about = {"name": one.name, "summary": one.summary, "source": one.source, "extra": one.extra}
+    in_short = summary(one.name, measured)
+    return {
+        **about,
+        "model": one.model.to_json(),
+        "recipe": one.recipe.to_json(),
+        "parameters": in_short and in_short.parameters,
+        "size_bytes": in_short and in_short.size_bytes,
+        "posts_per_second": in_short and round(in_short.posts_per_second, 1),
+        "lenient_f1": {name: round(f1, 5) for name, f1 in in_short.lenient_f1.items()} if in_short else {},
+        "measured": [to_json(other) for other in measured if other.preset == one.name],
+    }
+
+
+def _print_presets(presets: "Sequence[Preset]", measured: "Sequence[Measured]") -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 100  # a pipe has no width, and 80 are few for this table
+    console.print(presets_table(presets, measured))
+    if measured:
+        console.print(f"F1: lenient, in percent, text alone, mean over (so many) seeds.\n{_SPEEDS}", highlight=False)
+
+
+def presets_table(presets: "Sequence[Preset]", measured: "Sequence[Measured]") -> "Table":
+    """A row a preset; what it is stands under its name, as figures leave no room beside it."""
+    from rich import box
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    from mner_model.results import summary
+
+    sets = sorted({one.data for one in measured if not one.with_images})
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("preset", min_width=36)
+    for column in ("parameters", *("\n".join([*name.split("/"), "F1"]) for name in sets), "posts/s", "MB"):
+        table.add_column(column, justify="right")
+    for one in presets:
+        notes = [one.summary, one.source, one.extra and f"needs the extra {one.extra}"]
+        name = Group(Text(one.name, "bold"), *(Padding(Text(note, "dim"), (0, 0, 0, 2)) for note in notes if note))
+        if in_short := summary(one.name, measured):
+            f1 = [
+                f"{100 * in_short.lenient_f1[data]:.2f} ({in_short.seeds[data]})" if data in in_short.seeds else ""
+                for data in sets
+            ]
+            speed, megabytes = f"{in_short.posts_per_second:,.0f}", f"{in_short.size_bytes / 1e6:.0f}"
+            table.add_row(name, f"{in_short.parameters:,}", *f1, speed, megabytes)
+        else:
+            table.add_row(name)
+    return table

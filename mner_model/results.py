@@ -1,0 +1,142 @@
+"""What trained presets scored, read from and written to JSON as `mner-model report --results FILE` keeps it.
+
+`mner_model/results.json` is ours: `mner-model presets` and the tables of docs/results.md are made from it.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+OWN_RESULTS = Path(__file__).with_name("results.json")
+_DIGITS = 5  # of a fraction; a post of 5,000 moves F1 by more
+
+
+class ResultsError(ValueError):
+    """A file of results that cannot be read, or one asked for results that it does not have; the message says which."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One preset, trained with one seed and scored on one data set.
+
+    result      the object that `mner-model evaluate --json` prints
+    size_bytes  of the checkpoint's folder
+    words       pretrained words that were kept; None for all, and for a preset that reads none
+    """
+
+    preset: str
+    seed: int
+    data: str
+    with_images: bool
+    result: Mapping[str, Any]
+    size_bytes: int
+    words: int | None = None
+
+    @property
+    def key(self) -> tuple[str, float, str, bool, int]:
+        """What it is a measurement of, larger vocabularies first: a later one of the same key replaces an earlier."""
+        return self.preset, -vocabulary(self), self.data, self.with_images, self.seed
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A preset in a line.
+
+    lenient_f1        by data set, as a fraction, from text alone, mean over seeds
+    seeds             by data set, how many
+    posts_per_second  mean of runs on machines that did other things too
+    """
+
+    parameters: int
+    size_bytes: int
+    posts_per_second: float
+    lenient_f1: Mapping[str, float]
+    seeds: Mapping[str, int]
+
+
+def vocabulary(one: Measured) -> float:
+    """How many pretrained words were kept; infinite for all."""
+    return math.inf if one.words is None else one.words
+
+
+def largest_vocabulary(measured: Iterable[Measured]) -> list[Measured]:
+    """Of each preset, what was measured with the most pretrained words."""
+    kept = list(measured)
+    largest = {one.preset: max(vocabulary(other) for other in kept if other.preset == one.preset) for one in kept}
+    return [one for one in kept if vocabulary(one) == largest[one.preset]]
+
+
+def summary(preset: str, measured: Iterable[Measured]) -> Summary | None:
+    """A preset's means over seeds, from text alone, with the most words it was trained with. None if not measured."""
+    rows = largest_vocabulary(one for one in measured if one.preset == preset and not one.with_images)
+    if not rows:
+        return None
+    of_set = {
+        name: [one.result["lenient"]["f1"] for one in rows if one.data == name]
+        for name in dict.fromkeys(one.data for one in rows)
+    }
+    return Summary(
+        rows[0].result["model"]["parameters"],
+        rows[0].size_bytes,
+        fmean(one.result["posts_per_second"] for one in rows),
+        {name: fmean(f1) for name, f1 in of_set.items()},
+        {name: len(f1) for name, f1 in of_set.items()},
+    )
+
+
+def read_results(file: Path = OWN_RESULTS) -> list[Measured]:
+    """Raises ResultsError for a file that is not there or holds something else."""
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        return [Measured(**entry) for entry in entries]
+    except FileNotFoundError:
+        raise ResultsError(f"{file}: no such file") from None
+    except (TypeError, ValueError) as error:
+        raise ResultsError(f"{file}: expected results as `mner-model report --results` writes them: {error}") from None
+
+
+def merge_results(file: Path, measured: Iterable[Measured]) -> None:
+    """Puts measurements into a file of results, in place of earlier ones of the same key; makes it where there is none.
+
+    Raises ResultsError for a file that holds something else, and leaves it alone.
+    """
+    before = read_results(file) if file.exists() else []
+    merged = {one.key: one for one in (*before, *measured)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.write_text(results_json(list(merged.values())), encoding="utf-8")
+    draft.replace(file)
+
+
+def results_json(measured: Sequence[Measured]) -> str:
+    """One JSON list in the order of the keys, fractions rounded, in lines that a diff can be read by."""
+    entries = [_entry(one) for one in sorted(measured, key=lambda one: one.key)]
+    return "[" + ",".join(f"\n{entry}" for entry in entries) + ("\n]\n" if entries else "]\n")
+
+
+def to_json(one: Measured) -> dict[str, Any]:
+    """Plain values, fractions rounded."""
+    about = {"preset": one.preset, "words": one.words, "seed": one.seed, "data": one.data}
+    about |= {"with_images": one.with_images, "size_bytes": one.size_bytes}
+    return {**about, "result": _rounded(one.result)}
+
+
+def _entry(one: Measured) -> str:
+    about = to_json(one)
+    parts = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in about.pop("result").items()]
+    return json.dumps(about)[:-1] + ', "result": {\n  ' + ",\n  ".join(parts) + "\n}}"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, _DIGITS)
+    if isinstance(value, Mapping):
+        return {name: round(part, 1) if name == "posts_per_second" else _rounded(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(part) for part in value]
+    return value

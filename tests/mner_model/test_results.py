@@ -1,0 +1,105 @@
+"""Results are kept one of a kind in a file that a diff can be read by, and come back as they were."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mner_model.presets import PRESETS
+from mner_model.results import (
+    Measured,
+    ResultsError,
+    largest_vocabulary,
+    merge_results,
+    read_results,
+    results_json,
+    summary,
+)
+
+MakeMeasured = Callable[..., Measured]
+
+
+def test_what_was_written_is_read_again(tmp_path: Path, make_measured: MakeMeasured) -> None:
+    file = tmp_path / "new" / "results.json"
+    measured = [make_measured(0.123456789, 12.345, words=words, with_images=True) for words in (None, 100)]
+    merge_results(file, measured)
+    read = read_results(file)
+    assert [replace(one, result={}) for one in read] == [replace(one, result={}) for one in measured]
+    assert read[0].result["lenient"]["precision"] == 0.12346
+    assert read[0].result["posts_per_second"] == 12.3
+    assert read[0].result["model"] == measured[0].result["model"]
+
+
+@pytest.mark.parametrize("field", ["preset", "words", "seed", "data", "with_images"])
+def test_a_later_measurement_replaces_the_earlier_one_of_the_same_only(
+    field: str, tmp_path: Path, make_measured: MakeMeasured
+) -> None:
+    file = tmp_path / "results.json"
+    other = {"preset": "other", "words": 7, "seed": 1, "data": "b/test", "with_images": True}[field]
+    merge_results(file, [make_measured(0.5), make_measured(0.5, **{field: other})])
+    merge_results(file, [make_measured(0.6)])
+    found = {getattr(one, field): one.result["lenient"]["f1"] for one in read_results(file)}
+    assert found == {getattr(make_measured(), field): 0.6, other: 0.5}
+
+
+def test_the_order_they_came_in_leaves_no_trace(make_measured: MakeMeasured) -> None:
+    measured = [make_measured(preset=name, words=words) for name in ("a", "b") for words in (None, 300, 100)]
+    assert results_json(measured) == results_json(measured[::-1])
+    assert [(one["preset"], one["words"]) for one in json.loads(results_json(measured))] == [
+        (one.preset, one.words) for one in measured
+    ]
+
+
+def test_a_change_of_one_score_is_a_change_of_one_line(make_measured: MakeMeasured) -> None:
+    one = make_measured()
+    other = replace(one, result={**one.result, "strict": {"precision": 0.0, "recall": 0.0, "f1": 0.0}})
+    before, after = (results_json([which]).splitlines() for which in (one, other))
+    assert sum(line != changed for line, changed in zip(before, after, strict=True)) == 1
+
+
+def test_nothing_is_an_empty_list() -> None:
+    assert results_json([]) == "[]\n"
+
+
+@pytest.mark.parametrize("text", ["", "{", "5", '{"a": 1}', '[{"preset": "a"}]'])
+def test_a_file_that_holds_something_else_is_named_and_left_alone(
+    text: str, tmp_path: Path, make_measured: MakeMeasured
+) -> None:
+    file = tmp_path / "results.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ResultsError, match=r"results\.json: expected results as `mner-model report --results` writes"):
+        merge_results(file, [make_measured()])
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_a_summary_is_of_text_alone_and_the_largest_vocabulary(make_measured: MakeMeasured) -> None:
+    measured = [
+        make_measured(0.70, 100, seed=0),
+        make_measured(0.72, 300, seed=1),
+        make_measured(0.9, with_images=True),
+        make_measured(0.1, words=100),
+        make_measured(0.9, preset="other"),
+        make_measured(0.8, 200, data="b/test"),
+    ]
+    found = summary("word", measured)
+    assert found is not None
+    assert found.lenient_f1 == {"a/test": pytest.approx(0.71), "b/test": 0.8}
+    assert found.seeds == {"a/test": 2, "b/test": 1}
+    assert (found.parameters, found.size_bytes, found.posts_per_second) == (1234, 2_000_000, 200)
+
+
+def test_what_was_not_measured_has_no_summary(make_measured: MakeMeasured) -> None:
+    assert summary("word", [make_measured(with_images=True), make_measured(preset="other")]) is None
+
+
+def test_all_words_are_more_than_any_number(make_measured: MakeMeasured) -> None:
+    measured = [make_measured(words=words, preset=name) for name, words in (("a", 9), ("a", None), ("b", 5), ("b", 7))]
+    assert [(one.preset, one.words) for one in largest_vocabulary(measured)] == [("a", None), ("b", 7)]
+
+
+def test_our_own_results_are_of_presets_that_there_are_and_in_order() -> None:
+    measured = read_results()
+    assert {one.preset for one in measured} <= PRESETS.keys()
+    assert measured == sorted(measured, key=lambda one: one.key)

@@ -22,6 +22,8 @@ class Features:
     surfaces         [tokens]           read character by character
     image_embedding  float32 [dimension], None without an image
     pieces           for the pretrained text encoder, None without one
+    caption_ids      [words]            of the image's caption, as word numbers; none without one
+    hashtag_ids      [words]            of the post's hashtags
     tags             int64 [tokens], None where there is no gold
     soft_targets     to learn instead of the gold, None where the gold is certain
     """
@@ -30,6 +32,8 @@ class Features:
     surfaces: tuple[str, ...]
     image_embedding: npt.NDArray[np.float32] | None = None
     pieces: TextPieces | None = None
+    caption_ids: tuple[int, ...] = ()
+    hashtag_ids: tuple[int, ...] = ()
     tags: npt.NDArray[np.int64] | None = None
     soft_targets: SoftTargets | None = None
 
@@ -47,6 +51,8 @@ class Batch:
     surface_index  int64 [batch, tokens]        row of char_ids
     image          float32 [batch, dimension]   zeros where there is none
     has_image      bool [batch]
+    caption_ids    int64 [batch, words]         0 for padding, as for those below
+    hashtag_ids    int64 [batch, words]
     pieces         windows for the pretrained text encoder, None without one
     tags           int64 [batch, tokens], None without gold
     soft_targets   to learn instead of the gold, None unless all posts have them
@@ -58,6 +64,8 @@ class Batch:
     surface_index: Tensor
     image: Tensor
     has_image: Tensor
+    caption_ids: Tensor
+    hashtag_ids: Tensor
     pieces: PieceBatch | None = None
     tags: Tensor | None = None
     soft_targets: SoftTargetBatch | None = None
@@ -71,6 +79,8 @@ class Batch:
             self.surface_index.to(device),
             self.image.to(device),
             self.has_image.to(device),
+            self.caption_ids.to(device),
+            self.hashtag_ids.to(device),
             None if self.pieces is None else self.pieces.to(device),
             None if self.tags is None else self.tags.to(device),
             None if self.soft_targets is None else self.soft_targets.to(device),
@@ -104,22 +114,24 @@ def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int)
     return Batch(
         torch.from_numpy(word_ids),
         torch.from_numpy(mask),
-        _char_ids(list(row_of), alphabet),
+        _padded([alphabet.ids(surface) for surface in row_of]),
         torch.from_numpy(surface_index),
         torch.from_numpy(image),
         torch.from_numpy(has_image),
+        _padded([post.caption_ids for post in posts]),
+        _padded([post.hashtag_ids for post in posts]),
         _pieces(posts, shape[1]),
         _tags(posts, shape),
         _soft_targets(posts, shape[1]),
     )
 
 
-def _char_ids(surfaces: Sequence[str], alphabet: Alphabet) -> Tensor:
-    rows = [alphabet.ids(surface) for surface in surfaces]
-    char_ids = np.full((len(rows), max(map(len, rows))), PADDING, dtype=np.int64)
+def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """int64 [rows, longest]."""
+    padded = np.full((len(rows), max(map(len, rows))), PADDING, dtype=np.int64)
     for position, ids in enumerate(rows):
-        char_ids[position, : len(ids)] = ids
-    return torch.from_numpy(char_ids)
+        padded[position, : len(ids)] = ids
+    return torch.from_numpy(padded)
 
 
 def _pieces(posts: Sequence[Features], longest: int) -> PieceBatch | None:

@@ -1,7 +1,7 @@
 """A trained tagger on disk: config.json, weights.safetensors, vocabulary.txt in one folder. Never pickle.
 
-A pretrained text encoder adds its tokenizer.json. The fingerprint is the sha256 of the files' contents: two checkpoints
-with one fingerprint tag alike.
+A pretrained text encoder adds its tokenizer.json, the modality hashtag its segmenter's three files. The fingerprint is
+the sha256 of the files' contents: two checkpoints with one fingerprint tag alike.
 """
 
 import hashlib
@@ -17,11 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mner_model import hashtags
 from mner_model.config import ConfigError, ModelConfig
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import label_vectors
 from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
+from mner_model.post_hashtags import HashtagReader
 from mner_model.preprocessing import Preprocessing
 from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
 from mner_model.text_encoder import TextEncoder
@@ -47,7 +49,7 @@ WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.txt"
 TOKENIZER_FILE = "tokenizer.json"
 _FILES = {CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE}
-_POSSIBLE_FILES = {*_FILES, TOKENIZER_FILE}
+_ALL_FILES = (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, TOKENIZER_FILE, *hashtags.FILES)  # in the fingerprint's order
 _LABEL_VECTORS = "image.label_vectors"
 _SEEN_MENTIONS = "training.seen_mentions"
 
@@ -87,7 +89,7 @@ class Checkpoint:
         The trained tables are stored in float16, the rest as it is. An older checkpoint at this place is replaced, and
         stays whole until the new one is. Raises CheckpointError as `check_destination` does.
         """
-        with saved_folder(Path(folder), _POSSIBLE_FILES, "checkpoint") as draft:
+        with saved_folder(Path(folder), _may_hold(Path(folder)), "checkpoint") as draft:
             tensors = {name: _for_storage(value) for name, value in self.model.state_dict().items()}
             if self.label_vectors is not None:
                 tensors[_LABEL_VECTORS] = self.label_vectors.to(torch.float16).contiguous()
@@ -95,6 +97,8 @@ class Checkpoint:
             save_file(tensors, draft / WEIGHTS_FILE)
             if self.preprocessing.pieces is not None:
                 (draft / TOKENIZER_FILE).write_text(self.preprocessing.pieces.json, encoding="utf-8", newline="\n")
+            if self.preprocessing.hashtags is not None:
+                self.preprocessing.hashtags.segmenter.write(draft)
             words = "\n".join(self.vocabulary.forms[len(SPECIAL_FORMS) :])
             (draft / VOCABULARY_FILE).write_text(words + "\n", encoding="utf-8", newline="\n")
             config = json.dumps(self._config(), indent=2, ensure_ascii=False) + "\n"
@@ -120,7 +124,12 @@ class Checkpoint:
 
 def check_destination(folder: Path) -> None:
     """Raises CheckpointError unless a checkpoint may be written here: to nothing, an empty folder, or an older one."""
-    check_folder(folder, _POSSIBLE_FILES, "checkpoint")
+    check_folder(folder, _may_hold(folder), "checkpoint")
+
+
+def _may_hold(folder: Path) -> set[str]:
+    """What a checkpoint may be written over; a segmenter's files alone are not one's own, but a segmenter."""
+    return {*_ALL_FILES} if (folder / CONFIG_FILE).exists() else {*_ALL_FILES} - {*hashtags.FILES}
 
 
 def default_checkpoint() -> Path:
@@ -165,7 +174,13 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         name=str(config.get("name", folder.name)),
         model=model.to(device).eval(),
         preprocessing=Preprocessing(
-            vocabulary, alphabet, model_config.image_dimension, pieces, model_config.text_reads_captions
+            vocabulary,
+            alphabet,
+            model_config.image_dimension,
+            pieces,
+            model_config.text_reads_captions,
+            "caption" in model_config.modalities,
+            _read_segmenter(folder) if "hashtag" in model_config.modalities else None,
         ),
         image_encoder=config.get("image_encoder"),
         label_vectors=None if label_vectors is None else label_vectors.float(),
@@ -203,6 +218,13 @@ def _read_text_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[TextEnc
     return TextEncoder(described), PieceTokenizer(tokenizer, config["text_longest_window"])
 
 
+def _read_segmenter(folder: Path) -> HashtagReader:
+    for name in hashtags.FILES:
+        if not (folder / name).is_file():
+            raise CheckpointError(f"checkpoint {folder}: {name} is missing, its reading of hashtags needs it")
+    return HashtagReader(hashtags.HashtagSegmenter.load(folder))
+
+
 def _check_shapes(folder: Path, model: MultimodalTagger, tensors: Mapping[str, Tensor]) -> None:
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found_shapes = {name: tuple(value.shape) for name, value in tensors.items()}
@@ -224,7 +246,7 @@ def _for_storage(value: Tensor) -> Tensor:
 def folder_fingerprint(folder: Path) -> str:
     """sha256 of the contents of the checkpoint's files that there are, in their order."""
     digest = hashlib.sha256()
-    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, TOKENIZER_FILE):
+    for name in _ALL_FILES:
         if not (folder / name).exists():
             continue
         content = hashlib.sha256()

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self, get_args
 
 from mner_model.labels import ENTITY_TYPES
 
-Modality = Literal["word", "char", "text", "image"]
+Modality = Literal["word", "char", "text", "image", "caption", "hashtag"]
 FusionName = Literal["concatenation", "attention", "gated_attention", "transformer_attention"]
 CharEncoderName = Literal["bilstm", "bigru", "cnn"]
 WordContextName = Literal["none", "bigru"]
@@ -83,6 +83,7 @@ class ModelConfig(_Config):
     text_encoder: str = ""  # folder or hub name of a pretrained Transformer, for the modality text
     text_reads_captions: bool = False  # an image's caption goes behind the text
     image_dimension: int = 100  # what the image encoder gives; 100: words about the image, in the words' vector space
+    side_hidden: int = 100  # per direction, of what reads the words of captions, and of what reads those of hashtags
     fusion: FusionName = "gated_attention"
     fused_dimension: int = 200
     entity_encoder: EntityEncoderName = "lstm"  # over the fused tokens, before the CRF
@@ -103,12 +104,15 @@ class ModelConfig(_Config):
         known = get_args(Modality)
         if not self.modalities or len({*self.modalities} & {*known}) < len(self.modalities):
             raise ConfigError(f"modalities: expected one or more of {', '.join(known)}, got {self.modalities!r}")
+        if {"caption", "hashtag"} & {*self.modalities} and "word" not in self.modalities:
+            # the post's own words choose among those of captions and hashtags
+            raise ConfigError(f"modalities: expected word with caption and hashtag, got {self.modalities!r}")
         if ("text" in self.modalities) != bool(self.text_encoder):
             raise ConfigError(f"text_encoder: expected a name with the modality text only, got {self.text_encoder!r}")
         if set(self.types) != set(ENTITY_TYPES):
             raise ConfigError(f"types: expected {', '.join(ENTITY_TYPES)}, got {self.types!r}")
         sizes = ("word_dimension", "char_dimension", "char_hidden", "image_dimension", "fused_dimension", "hidden")
-        for name in (*sizes, "word_hidden"):
+        for name in (*sizes, "word_hidden", "side_hidden"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.segmentation_weight < 0:

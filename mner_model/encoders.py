@@ -164,6 +164,35 @@ def _both_ways(vectors: Tensor, mask: Tensor, forward: nn.Module, backward: nn.M
     return torch.cat([ahead, reverse_by_length(back, lengths)], dim=2)
 
 
+class SideWords(nn.Module):
+    """A few words beside a post (its image's caption, its hashtags) as one vector for each token of the post.
+
+    A Bi-GRU reads the words. Each token then takes a mean of its states, weighted by their likeness to the token's own
+    word: scaled dot-product attention (Vaswani et al. 2017, eq. 1) with the token as the query.
+    """
+
+    def __init__(self, dimension: int, hidden: int, query_dimension: int) -> None:
+        super().__init__()
+        self.context = BiGRU(dimension, hidden)
+        self.query = nn.Linear(query_dimension, self.context.dimension, bias=False)
+        self.dimension = self.context.dimension
+
+    def forward(self, vectors: Tensor, mask: Tensor, tokens: Tensor) -> Tensor:
+        """One vector a token; zeros throughout a post that has no words beside it.
+
+        vectors  [batch, words, dimension]
+        mask     bool [batch, words]                True where a word is
+        tokens   [batch, tokens, query_dimension]   the post's own words
+        returns  [batch, tokens, 2 × hidden]
+        """
+        states = self.context(vectors, mask)
+        scores = self.query(tokens) @ states.transpose(1, 2) / math.sqrt(self.dimension)
+        beside = mask.unsqueeze(1)
+        # not -inf: the softmax of a post without words would be no number, and so would its gradient
+        weights = scores.masked_fill(~beside, torch.finfo(scores.dtype).min).softmax(dim=2) * beside
+        return cast(Tensor, weights @ states)
+
+
 def reverse_by_length(vectors: Tensor, lengths: Tensor) -> Tensor:
     """Reverses the first lengths[i] steps of each row of [batch, steps, dimension]; padding stays behind."""
     steps = torch.arange(vectors.shape[1], device=vectors.device)

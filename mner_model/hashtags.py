@@ -26,9 +26,9 @@ WEIGHTS_FILE = "gaps.safetensors"
 WORDS_FILE = "words.txt"
 LONGEST_WORD = 32
 
-_FILES = {CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE}
+FILES = (CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE)
 
-_MARKS = ("#", "＃")
+MARKS = ("#", "＃")
 _CHARACTER = regex.compile(r"\X")
 _LATIN = regex.compile(r"\p{Latin}")
 
@@ -37,7 +37,7 @@ Candidate = tuple[int, int]
 
 def check_segmenter_destination(folder: Path) -> None:
     """Raises CheckpointError unless a segmenter may be written here: to nothing, an empty folder, or an older one."""
-    check_folder(folder, _FILES, "segmenter")
+    check_folder(folder, FILES, "segmenter")
 
 
 class HashtagSegmenter:
@@ -63,7 +63,7 @@ class HashtagSegmenter:
         Raises CheckpointError in one sentence for a folder that is none, misses a file or holds a damaged one.
         """
         folder = Path(folder) if folder is not None else default_segmenter()
-        for name in (CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE):
+        for name in FILES:
             if not (folder / name).is_file():
                 raise CheckpointError(
                     f"segmenter {folder}: {name} is missing, expected the folder that `train-segmenter` wrote"
@@ -85,10 +85,11 @@ class HashtagSegmenter:
         An older segmenter at this place is replaced, and stays whole until the new one is. Raises CheckpointError as
         `check_segmenter_destination` does.
         """
-        with saved_folder(Path(folder), _FILES, "segmenter") as draft:
-            self._write(draft)
+        with saved_folder(Path(folder), FILES, "segmenter") as draft:
+            self.write(draft)
 
-    def _write(self, folder: Path) -> None:
+    def write(self, folder: Path) -> None:
+        """Writes its files to a folder that is there, beside whatever it holds."""
         state = self.gaps.state_dict()
         save_file({name: value.half().contiguous() for name, value in state.items()}, folder / WEIGHTS_FILE)
         counts = self.lexicon.post_counts
@@ -110,7 +111,7 @@ class HashtagSegmenter:
 
         Any text will do; an empty hashtag has no words. Time grows with the hashtag's length, not faster.
         """
-        bodies = [hashtag[1:] if hashtag.startswith(_MARKS) else hashtag for hashtag in hashtags]
+        bodies = [hashtag[1:] if hashtag.startswith(MARKS) else hashtag for hashtag in hashtags]
         filled = [body for body in bodies if body]
         logits = iter(self.gaps.gap_logits(filled, self.lexicon))
         return [self._words(body, next(logits)) if body else [] for body in bodies]

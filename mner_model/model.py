@@ -10,11 +10,11 @@ from mner_model.batch import Batch
 from mner_model.config import ModelConfig
 from mner_model.coupled_lstm import CoupledLSTM
 from mner_model.crf import CRF
-from mner_model.encoders import BiGRU, BiLSTM, CharBiGRU, CharBiLSTM, CharCNN, WordEncoder
+from mner_model.encoders import BiGRU, BiLSTM, CharBiGRU, CharBiLSTM, CharCNN, SideWords, WordEncoder
 from mner_model.fusion import Concatenation, ModalityAttention, TransformerAttention
 from mner_model.labels import Span, TagSet, spans_strict
 from mner_model.text_encoder import TextEncoder
-from mner_model.vocabulary import UNKNOWN
+from mner_model.vocabulary import PADDING, UNKNOWN
 
 _ANY_TYPE = "MENTION"
 
@@ -29,7 +29,7 @@ class TaggedPost:
 
 
 class MultimodalTagger(nn.Module):
-    """Emissions of BIO tags from any subset of word, character, text and image, under one CRF."""
+    """Emissions of BIO tags from any subset of the modalities that a ModelConfig knows, under one CRF."""
 
     def __init__(
         self,
@@ -63,6 +63,14 @@ class MultimodalTagger(nn.Module):
             dimensions["text"] = text_encoder.dimension
         if "image" in config.modalities:
             dimensions["image"] = config.image_dimension
+        self.side_words = nn.ModuleDict(
+            {
+                name: SideWords(config.word_dimension, config.side_hidden, dimensions["word"])
+                for name in config.modalities
+                if name in ("caption", "hashtag")
+            }
+        )
+        dimensions |= dict.fromkeys(self.side_words, 2 * config.side_hidden)
         self.fusion = _fusion(config, dimensions)
         self.dropout = nn.Dropout(config.dropout)
         dimension = self.fusion.dimension
@@ -109,6 +117,11 @@ class MultimodalTagger(nn.Module):
             inputs["text"] = self.text(batch.pieces)
         if "image" in self.config.modalities and bool(batch.has_image.any()):
             inputs["image"] = batch.image.unsqueeze(1).expand(-1, batch.mask.shape[1], -1)
+        for name, ids in (("caption", batch.caption_ids), ("hashtag", batch.hashtag_ids)):
+            if name in self.side_words and ids.shape[1]:
+                here = ids != PADDING
+                present[name] = here.any(dim=1)
+                inputs[name] = self.side_words[name](self.dropout(self.words(ids)), here, inputs["word"])
         fused, weights = self.fusion({name: self.dropout(value) for name, value in inputs.items()}, present)
         if self.config.batch_norm:
             normed = torch.zeros_like(fused)

@@ -132,6 +132,11 @@ class Predictor:
         return None if self._images is None else self._images.dimension
 
     @property
+    def reads_captions(self) -> bool:
+        """Whether the captions of images tell it anything, be it that their words stand for the image."""
+        return self.image_dimension is not None or self._checkpoint.preprocessing.takes_captions
+
+    @property
     def types(self) -> tuple[str, ...]:
         """The entity types it tags."""
         return self._model.config.types
@@ -251,7 +256,7 @@ class Predictor:
 
     def _has_image(self, document: Document) -> bool:
         """Whether the tagger reads anything of an image here: an embedding or, where it reads them, a caption."""
-        reads_caption = self._checkpoint.preprocessing.reads_captions and bool(document.caption)
+        reads_caption = self._checkpoint.preprocessing.takes_captions and bool(document.caption)
         return reads_caption or self._embedding(document) is not None
 
     def _encoder(self) -> ImageEncoder:

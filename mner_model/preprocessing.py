@@ -7,18 +7,24 @@ import numpy as np
 import numpy.typing as npt
 
 from mner_model.batch import Batch, Features, collate
+from mner_model.image_words import caption_words
+from mner_model.post_hashtags import HashtagReader
 from mner_model.text import Tokens
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import Alphabet, Vocabulary
+
+_MOST_SIDE_WORDS = 24  # of a caption, and of a post's hashtags
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """What a checkpoint needs to know of words, characters and pieces to read a post.
 
-    image_dimension  length of an image embedding
-    pieces           of the pretrained text encoder; None for a tagger without one
-    reads_captions   whether an image's caption goes to the text encoder behind the text
+    image_dimension      length of an image embedding
+    pieces               of the pretrained text encoder; None for a tagger without one
+    reads_captions       whether an image's caption goes to the text encoder behind the text
+    reads_caption_words  whether its words are a modality of their own
+    hashtags             what finds the words of hashtags; None for a tagger without them
     """
 
     vocabulary: Vocabulary
@@ -26,6 +32,13 @@ class Preprocessing:
     image_dimension: int
     pieces: PieceTokenizer | None = None
     reads_captions: bool = False
+    reads_caption_words: bool = False
+    hashtags: HashtagReader | None = None
+
+    @property
+    def takes_captions(self) -> bool:
+        """Whether `features` makes anything of a caption."""
+        return self.reads_captions or self.reads_caption_words
 
     def features(
         self,
@@ -38,7 +51,19 @@ class Preprocessing:
         if self.pieces is not None:
             pieces = self.pieces.pieces(tokens, caption if self.reads_captions else None)
         word_ids = np.array(self.vocabulary.ids(tokens), dtype=np.int64)
-        return Features(word_ids, tokens.surfaces, image_embedding, pieces)
+        beside = caption_words(caption) if self.reads_caption_words and caption else []
+        in_hashtags = self.hashtags.words(tokens) if self.hashtags is not None else []
+        return Features(
+            word_ids,
+            tokens.surfaces,
+            image_embedding,
+            pieces,
+            self._side_ids(beside),
+            self._side_ids(in_hashtags),
+        )
+
+    def _side_ids(self, forms: Sequence[str]) -> tuple[int, ...]:
+        return tuple(self.vocabulary.id_of(form) for form in forms[:_MOST_SIDE_WORDS])
 
     def collate(self, posts: Sequence[Features]) -> Batch:
         """Pads posts into one batch; raises ValueError as `mner_model.batch.collate` does."""

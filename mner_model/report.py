@@ -41,7 +41,7 @@ def measure(
     size = sum(file.stat().st_size for file in folder.iterdir())
     measured = []
     for test in tests:
-        captions = captions_beside(test) if predictor.image_dimension is not None else None
+        captions = captions_beside(test) if predictor.reads_captions else None
         for beside in dict.fromkeys((None, captions)):
             key = f"{set_name(test)}{' with captions' if beside else ''}"
             if key not in found:

@@ -21,10 +21,12 @@ from mner_model.checkpoint import Checkpoint
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
 from mner_model.data import Example, captions_fingerprint, fingerprint, mention_hashes
 from mner_model.evaluate import Evaluation, evaluate
+from mner_model.hashtags import HashtagSegmenter
 from mner_model.image_words import caption_words, words_vector
 from mner_model.model import MultimodalTagger
 from mner_model.moving_average import MovingAverage
 from mner_model.optimization import new_optimizer, new_schedule
+from mner_model.post_hashtags import HashtagReader
 from mner_model.preprocessing import Preprocessing
 from mner_model.soft_target_file import TaughtPosts
 from mner_model.soft_targets import SoftTargets, any_path
@@ -106,7 +108,13 @@ class Trainer:
         alphabet = alphabet_of(example.tokens for example in train)
         vocabulary, trained = _vocabulary(train, vectors)
         self.preprocessing = Preprocessing(
-            vocabulary, alphabet, model_config.image_dimension, pieces, model_config.text_reads_captions
+            vocabulary,
+            alphabet,
+            model_config.image_dimension,
+            pieces,
+            model_config.text_reads_captions,
+            "caption" in model_config.modalities,
+            HashtagReader(HashtagSegmenter.load()) if "hashtag" in model_config.modalities else None,
         )
         self.model = MultimodalTagger(
             model_config,
@@ -127,7 +135,7 @@ class Trainer:
         }
         self._seen = torch.tensor(sorted(mention_hashes(train)), dtype=torch.int64)
         self._data = {
-            "train": _data_story(train, with_captions="image" in model_config.modalities),
+            "train": _data_story(train, with_captions=bool({"image", "caption"} & {*model_config.modalities})),
             # validation is scored from its text alone
             "validation": {name: _data_story(examples) for name, examples in validation.items()},
         }

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,13 @@ def test_a_missing_image_is_zeros_and_said_to_be_missing() -> None:
     batch = collate([post("a", 3.0), post("b")], ALPHABET, 2)
     assert batch.image.tolist() == [[3.0, 3.0], [0.0, 0.0]]
     assert batch.has_image.tolist() == [True, False]
+
+
+def test_words_beside_posts_are_padded_each_kind_to_its_own_longest() -> None:
+    posts = [replace(post("a b a"), caption_ids=(7,)), replace(post("b"), caption_ids=(8, 9)), post("a")]
+    batch = collate(posts, ALPHABET, 2).to("cpu")
+    assert batch.caption_ids.tolist() == [[7, PADDING], [8, 9], [PADDING, PADDING]]
+    assert batch.hashtag_ids.shape == (3, 0)
 
 
 def test_gold_is_there_only_if_every_post_has_it() -> None:

@@ -30,6 +30,8 @@ def test_fields_are_changed_from_their_text() -> None:
         ({"hidden": "0"}, "hidden: expected at least 1, got 0"),
         ({"modalities": "word,sound"}, "expected one or more of word, char, text, image"),
         ({"modalities": "word,word"}, "expected one or more of word, char, text, image"),
+        ({"modalities": "char,hashtag"}, "modalities: expected word with caption and hashtag, got"),
+        ({"side_hidden": "0"}, "side_hidden: expected at least 1, got 0"),
         ({"fusion": "glue"}, "fusion: expected one of concatenation, attention, gated_attention"),
         ({"types": "PER,GPE"}, "types: expected PER, LOC, ORG, MISC"),
         ({"dropout": "1"}, r"expected a dropout in \[0, 1\), got 1.0"),

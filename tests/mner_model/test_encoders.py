@@ -1,8 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from mner_model.encoders import BiLSTM, CharBiLSTM, CharCNN, WordEncoder, quantise, reverse_by_length
+from mner_model.encoders import BiLSTM, CharBiLSTM, CharCNN, SideWords, WordEncoder, quantise, reverse_by_length
 from mner_model.vocabulary import PADDING
 
 
@@ -59,6 +61,56 @@ def test_both_directions_agree_with_torchs_packed_bilstm() -> None:
     packed = torch.nn.utils.rnn.pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
     expected, _ = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)
     assert torch.allclose(ours(vectors, mask)[mask], expected[mask], atol=1e-6)
+
+
+@pytest.fixture
+def side_words() -> SideWords:
+    torch.manual_seed(0)
+    return SideWords(4, 3, 5)
+
+
+def test_each_token_takes_the_states_of_the_words_beside_by_their_likeness_to_it(side_words: SideWords) -> None:
+    side_words.requires_grad_(False)
+    gru = torch.nn.GRU(4, 3, batch_first=True, bidirectional=True)
+    gru.load_state_dict(
+        {
+            **side_words.context.forward_gru.state_dict(),
+            **{f"{name}_reverse": value for name, value in side_words.context.backward_gru.state_dict().items()},
+        }
+    )
+    gru.requires_grad_(False)
+    vectors, tokens = torch.randn(3, 6, 4), torch.randn(3, 2, 5)
+    lengths = torch.tensor([6, 1, 3])
+    found = side_words(vectors, torch.arange(6) < lengths.unsqueeze(1), tokens)
+    assert found.shape == (3, 2, side_words.dimension)
+    for post, length in enumerate(lengths.tolist()):
+        [states], _ = gru(vectors[post : post + 1, :length])
+        for token in range(2):
+            query = side_words.query.weight @ tokens[post, token]
+            likeness = [math.exp(float(query @ state) / math.sqrt(6)) for state in states]
+            expected = sum(weight / sum(likeness) * state for weight, state in zip(likeness, states, strict=True))
+            assert torch.allclose(found[post, token], torch.as_tensor(expected), atol=1e-6)
+
+
+def test_words_beside_a_post_are_read_alike_however_far_they_are_padded(side_words: SideWords) -> None:
+    vectors, tokens = torch.randn(2, 3, 4), torch.randn(2, 2, 5)
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    wider = torch.cat([vectors, torch.full((2, 4, 4), 1e3)], dim=1)
+    narrow, wide = side_words(vectors, mask, tokens), side_words(wider, torch.nn.functional.pad(mask, (0, 4)), tokens)
+    assert torch.allclose(narrow, wide, atol=1e-6)
+
+
+def test_a_post_without_words_beside_it_is_zeros_and_teaches_nothing(side_words: SideWords) -> None:
+    vectors, tokens = torch.randn(2, 3, 4, requires_grad=True), torch.randn(2, 2, 5, requires_grad=True)
+    found = side_words(vectors, torch.tensor([[True, True, False], [False, False, False]]), tokens)
+    found.sum().backward()
+    assert not bool(found[1].any())
+    assert vectors.grad is not None
+    assert tokens.grad is not None
+    assert bool(vectors.grad.isfinite().all())
+    assert bool(tokens.grad[0].any())
+    assert not bool(vectors.grad[1].any())
+    assert not bool(tokens.grad[1].any())
 
 
 def test_reversal_leaves_padding_behind() -> None:

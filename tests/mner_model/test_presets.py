@@ -17,6 +17,7 @@ from mner_model.train import EpochReport, Trainer
 
 WITHOUT_EXTRA = [name for name, one in PRESETS.items() if not one.extra]
 SMALL = {"word_dimension": 12, "image_dimension": 12, "hidden": 16, "char_hidden": 8, "fused_dimension": 16}
+SMALL |= {"word_hidden": 8, "side_hidden": 8}
 
 
 @pytest.mark.parametrize("name", WITHOUT_EXTRA)
@@ -126,3 +127,22 @@ def test_a_preset_that_reads_words_asks_for_vectors(tmp_path: Path) -> None:
     ]
     result = CliRunner().invoke(main, command)
     assert (result.exit_code, result.stderr) == (1, "mner-model: --vectors: the modalities word need word vectors\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "of_model", "of_recipe"),
+    [
+        ("trimod-no-regularisation", {}, set()),
+        ("trimod-l1", {}, {"l1"}),
+        ("trimod-l2", {}, {"weight_decay"}),
+        ("trimod-batch-norm", {"batch_norm": True}, set()),
+    ],
+)
+def test_each_other_regularisation_stands_in_place_of_dropout_and_alone(
+    name: str, of_model: dict[str, bool], of_recipe: set[str]
+) -> None:
+    plain, other = preset("trimod"), preset(name)
+    assert plain.model.dropout == 0.55
+    assert other.model == replace(plain.model, dropout=0.0, **of_model)  # type: ignore[arg-type]
+    before, after = plain.recipe.to_json(), other.recipe.to_json()
+    assert {field for field in before if before[field] != after[field]} == of_recipe

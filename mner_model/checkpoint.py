@@ -23,7 +23,6 @@ from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import label_vectors
 from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
-from mner_model.post_hashtags import HashtagReader
 from mner_model.preprocessing import Preprocessing
 from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
 from mner_model.text_encoder import TextEncoder
@@ -170,18 +169,11 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         raise CheckpointError(f"checkpoint {folder}: does not describe a model: {error}") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"checkpoint {folder}: {WEIGHTS_FILE} is damaged: {error}") from error
+    segmenter = _read_segmenter(folder) if "hashtag" in model_config.modalities else None
     return Checkpoint(
         name=str(config.get("name", folder.name)),
         model=model.to(device).eval(),
-        preprocessing=Preprocessing(
-            vocabulary,
-            alphabet,
-            model_config.image_dimension,
-            pieces,
-            model_config.text_reads_captions,
-            "caption" in model_config.modalities,
-            _read_segmenter(folder) if "hashtag" in model_config.modalities else None,
-        ),
+        preprocessing=Preprocessing.of(model_config, vocabulary, alphabet, pieces, segmenter),
         image_encoder=config.get("image_encoder"),
         label_vectors=None if label_vectors is None else label_vectors.float(),
         seen_mentions=seen_mentions,
@@ -218,11 +210,11 @@ def _read_text_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[TextEnc
     return TextEncoder(described), PieceTokenizer(tokenizer, config["text_longest_window"])
 
 
-def _read_segmenter(folder: Path) -> HashtagReader:
+def _read_segmenter(folder: Path) -> hashtags.HashtagSegmenter:
     for name in hashtags.FILES:
         if not (folder / name).is_file():
             raise CheckpointError(f"checkpoint {folder}: {name} is missing, its reading of hashtags needs it")
-    return HashtagReader(hashtags.HashtagSegmenter.load(folder))
+    return hashtags.HashtagSegmenter.load(folder)
 
 
 def _check_shapes(folder: Path, model: MultimodalTagger, tensors: Mapping[str, Tensor]) -> None:

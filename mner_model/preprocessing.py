@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from mner_model.batch import Batch, Features, collate
+from mner_model.config import ModelConfig
+from mner_model.hashtags import HashtagSegmenter
 from mner_model.image_words import caption_words
 from mner_model.post_hashtags import HashtagReader
 from mner_model.text import Tokens
@@ -34,6 +37,26 @@ class Preprocessing:
     reads_captions: bool = False
     reads_caption_words: bool = False
     hashtags: HashtagReader | None = None
+
+    @classmethod
+    def of(
+        cls,
+        config: ModelConfig,
+        vocabulary: Vocabulary,
+        alphabet: Alphabet,
+        pieces: PieceTokenizer | None,
+        segmenter: HashtagSegmenter | None,
+    ) -> Self:
+        """What a model of this configuration reads. segmenter: for the modality hashtag, None without it."""
+        return cls(
+            vocabulary,
+            alphabet,
+            config.image_dimension,
+            pieces,
+            reads_captions=config.text_reads_captions,
+            reads_caption_words="caption" in config.modalities,
+            hashtags=None if segmenter is None else HashtagReader(segmenter),
+        )
 
     @property
     def takes_captions(self) -> bool:

@@ -35,6 +35,7 @@ _TRIMOD_RECIPE = TrainingConfig(
     vector_learning_rate=0.45,
     weight_decay=0.0,
     word_dropout=0.0,
+    average_decay=0.99,  # a pass is 82 steps
 )
 _TRANSFORMER_RECIPE = TrainingConfig(epochs=4, warmup_share=0.1, average_decay=0.99)
 

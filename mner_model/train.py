@@ -26,7 +26,6 @@ from mner_model.image_words import caption_words, words_vector
 from mner_model.model import MultimodalTagger
 from mner_model.moving_average import MovingAverage
 from mner_model.optimization import new_optimizer, new_schedule
-from mner_model.post_hashtags import HashtagReader
 from mner_model.preprocessing import Preprocessing
 from mner_model.soft_target_file import TaughtPosts
 from mner_model.soft_targets import SoftTargets, any_path
@@ -107,15 +106,8 @@ class Trainer:
         self._beliefs = taught.targets if taught is not None else {}
         alphabet = alphabet_of(example.tokens for example in train)
         vocabulary, trained = _vocabulary(train, vectors)
-        self.preprocessing = Preprocessing(
-            vocabulary,
-            alphabet,
-            model_config.image_dimension,
-            pieces,
-            model_config.text_reads_captions,
-            "caption" in model_config.modalities,
-            HashtagReader(HashtagSegmenter.load()) if "hashtag" in model_config.modalities else None,
-        )
+        segmenter = HashtagSegmenter.load() if "hashtag" in model_config.modalities else None
+        self.preprocessing = Preprocessing.of(model_config, vocabulary, alphabet, pieces, segmenter)
         self.model = MultimodalTagger(
             model_config,
             words=len(vocabulary),

@@ -12,8 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from mner_model.batch import Features
@@ -22,30 +20,19 @@ from mner_model.config import ConfigError, ModelConfig, TrainingConfig
 from mner_model.data import Example, captions_fingerprint, fingerprint, mention_hashes
 from mner_model.evaluate import Evaluation, evaluate
 from mner_model.hashtags import HashtagSegmenter
-from mner_model.image_words import caption_words, words_vector
 from mner_model.model import MultimodalTagger
 from mner_model.moving_average import MovingAverage
 from mner_model.optimization import new_optimizer, new_schedule
 from mner_model.preprocessing import Preprocessing
 from mner_model.soft_target_file import TaughtPosts
-from mner_model.soft_targets import SoftTargets, any_path
-from mner_model.text import tokenize
 from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
-from mner_model.training_posts import TrainingPosts
+from mner_model.training_posts import TrainingReader
 from mner_model.training_state import load_state, save_state
-from mner_model.vocabulary import SPECIAL_FORMS, Vocabulary, alphabet_of, count_forms
+from mner_model.vocabulary import WordVectors, alphabet_of, trained_vocabulary
 
 _UNKNOWN_DEVIATION = 0.3  # of a first vector for a word without a pretrained one; about that of GloVe's own
 _SAVE_EVERY_S = 600.0
-
-
-@dataclass(frozen=True)
-class WordVectors:
-    """Pretrained vectors: forms, most frequent first, and float32 [forms, dimension]."""
-
-    forms: Sequence[str]
-    vectors: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -96,16 +83,14 @@ class Trainer:
     ) -> None:
         if not train or not validation or not all(validation.values()):
             raise ValueError("expected training examples and at least one non-empty validation set")
-        self._is_soft = taught is not None or config.label_smoothing > 0
-        if self._is_soft and model_config.segmentation_weight:
+        if (taught is not None or config.label_smoothing) and model_config.segmentation_weight:
             raise ConfigError("segmentation_weight: expected 0 with soft targets or label_smoothing")
         self.config = config
         self.device = device
         torch.manual_seed(config.seed)
         text_encoder, pieces = text or (None, None)
-        self._beliefs = taught.targets if taught is not None else {}
         alphabet = alphabet_of(example.tokens for example in train)
-        vocabulary, trained = _vocabulary(train, vectors)
+        vocabulary, trained = trained_vocabulary([example.tokens for example in train], vectors)
         segmenter = HashtagSegmenter.load() if "hashtag" in model_config.modalities else None
         self.preprocessing = Preprocessing.of(model_config, vocabulary, alphabet, pieces, segmenter)
         self.model = MultimodalTagger(
@@ -118,12 +103,13 @@ class Trainer:
         if hasattr(self.model, "words"):
             if vectors is None:
                 raise ValueError(f"expected word vectors for the modalities {', '.join(model_config.modalities)}")
-            self.model.words.set_pretrained(_table(vocabulary, vectors), unknown_deviation=_UNKNOWN_DEVIATION)
+            self.model.words.set_pretrained(vectors.table(vocabulary), unknown_deviation=_UNKNOWN_DEVIATION)
         self.model.to(device)
-        self._train = self._posts(train)
+        self._train = TrainingReader(self.preprocessing, self.model, config, taught).posts(train)
         self._validation = validation
         self._features_of_validation = {
-            name: [self._text_features(example) for example in examples] for name, examples in validation.items()
+            name: [self.preprocessing.features(example.tokens) for example in examples]
+            for name, examples in validation.items()
         }
         self._seen = torch.tensor(sorted(mention_hashes(train)), dtype=torch.int64)
         self._data = {
@@ -217,43 +203,6 @@ class Trainer:
             [e.words for e in examples], [e.tags for e in examples], predicted, types=self.model.config.types
         )
 
-    # Features
-
-    def _posts(self, train: Sequence[Example]) -> TrainingPosts:
-        readable = [example for example in train if len(example.tokens)]
-        gold = {example.text for example in readable}
-        others = [self._taught_features(text) for text in self._beliefs if text not in gold]
-        whole = [self._features(example) for example in readable]
-        # not only without the embedding: what a text encoder reads of the caption goes with the image
-        without_image = [self._features(replace(example, caption=None)) for example in readable]
-        return TrainingPosts([*whole, *others], [*without_image, *others])
-
-    def _features(self, example: Example) -> Features:
-        image = None
-        if "image" in self.model.config.modalities and example.caption is not None:
-            image = words_vector(caption_words(example.caption), self.preprocessing.vocabulary, self.model.words)
-        features = self.preprocessing.features(example.tokens, image, example.caption)
-        tags = np.array([self.model.tagset.index(tag) for tag in example.token_tags()], dtype=np.int64)
-        soft_targets = self._soft_targets(example.text, tags) if self._is_soft else None
-        return replace(features, tags=tags, soft_targets=soft_targets)
-
-    def _taught_features(self, text: str) -> Features:
-        return replace(self.preprocessing.features(tokenize(text)), soft_targets=self._beliefs[text])
-
-    def _soft_targets(self, text: str, gold: npt.NDArray[np.int64]) -> SoftTargets:
-        """The gold, smoothed, and beside it what the teachers believe of the same text."""
-        smoothing, tagset = self.config.label_smoothing, self.model.tagset
-        targets = SoftTargets.certain(gold, len(tagset))
-        if smoothing:
-            targets = SoftTargets.mixed([(1 - smoothing, targets), (smoothing, any_path(tagset, len(gold)))])
-        if text in self._beliefs:
-            share = self.config.teacher_share
-            targets = SoftTargets.mixed([(1 - share, targets), (share, self._beliefs[text])])
-        return targets
-
-    def _text_features(self, example: Example) -> Features:
-        return self.preprocessing.features(example.tokens)
-
     # Going on after a stop
 
     def _run(self) -> dict[str, Any]:
@@ -332,25 +281,6 @@ def _data_story(examples: Sequence[Example], *, with_captions: bool = False) -> 
         "fingerprint": fingerprint(examples),
         "captions_fingerprint": captions_fingerprint(examples) if with_captions else None,
     }
-
-
-def _vocabulary(train: Sequence[Example], vectors: WordVectors | None) -> tuple[Vocabulary, int]:
-    """Trained forms (in the training data, twice or with a vector), then all others that have a vector."""
-    forms = vectors.forms if vectors is not None else ()
-    counts = count_forms(example.tokens for example in train)
-    known = set(forms)
-    trained = [form for form, count in counts.most_common() if count > 1 or form in known]
-    own = {*trained, *SPECIAL_FORMS}
-    return Vocabulary([*trained, *(form for form in forms if form not in own)]), len(SPECIAL_FORMS) + len(trained)
-
-
-def _table(vocabulary: Vocabulary, vectors: WordVectors) -> npt.NDArray[np.float32]:
-    """Pretrained vectors in the vocabulary's order, float32 [vocabulary, dimension], 0 where there is none."""
-    table = np.zeros((len(vocabulary), vectors.vectors.shape[1]), dtype=np.float32)
-    rows = [(vocabulary.id_of(form), row) for row, form in enumerate(vectors.forms) if form in vocabulary]
-    ids, sources = (list(column) for column in zip(*rows, strict=True))
-    table[ids] = vectors.vectors[sources]
-    return table
 
 
 def _lenient_f1(report: EpochReport) -> dict[str, float]:

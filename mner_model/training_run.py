@@ -12,8 +12,8 @@ from mner_model.image_words import check_image_encoder
 from mner_model.labels import TagSet
 from mner_model.soft_target_file import read_soft_targets
 from mner_model.text_encoder import TextEncoder
-from mner_model.train import EpochReport, Trainer, WordVectors
-from mner_model.vocabulary import read_vectors
+from mner_model.train import EpochReport, Trainer
+from mner_model.vocabulary import WordVectors, read_vectors
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import gzip
 import lzma
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -66,6 +67,34 @@ class Alphabet:
         if len(surface) > self.longest:
             surface = surface[: self.longest // 2] + surface[-self.longest // 2 :]
         return [self._ids.get(character, UNKNOWN) for character in surface]
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """Pretrained vectors: forms, most frequent first, and float32 [forms, dimension]."""
+
+    forms: Sequence[str]
+    vectors: npt.NDArray[np.float32]
+
+    def table(self, vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
+        """The vectors in a vocabulary's order, float32 [vocabulary, dimension], 0 where there is none."""
+        table = np.zeros((len(vocabulary), self.vectors.shape[1]), dtype=np.float32)
+        rows = [(vocabulary.id_of(form), row) for row, form in enumerate(self.forms) if form in vocabulary]
+        ids, sources = (list(column) for column in zip(*rows, strict=True))
+        table[ids] = self.vectors[sources]
+        return table
+
+
+def trained_vocabulary(posts: Iterable[Tokens], vectors: WordVectors | None) -> tuple[Vocabulary, int]:
+    """The forms of posts (there twice, or with a vector), then all others that have a vector; and how many are trained.
+
+    Those of the posts and the special ones are.
+    """
+    forms = vectors.forms if vectors is not None else ()
+    known = set(forms)
+    trained = [form for form, count in count_forms(posts).most_common() if count > 1 or form in known]
+    own = {*trained, *SPECIAL_FORMS}
+    return Vocabulary([*trained, *(form for form in forms if form not in own)]), len(SPECIAL_FORMS) + len(trained)
 
 
 def count_forms(posts: Iterable[Tokens]) -> Counter[str]:

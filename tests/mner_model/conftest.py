@@ -15,7 +15,8 @@ from mner_model.results import Measured
 from mner_model.soft_target_file import TaughtPosts
 from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
-from mner_model.train import Trainer, WordVectors
+from mner_model.train import Trainer
+from mner_model.vocabulary import WordVectors
 
 NAMES = {
     "PER": ["Ada Lovelace", "Grace Hopper", "Alan Turing", "Rosa Parks"],

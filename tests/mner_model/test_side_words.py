@@ -19,7 +19,9 @@ from mner_model.hashtags import FILES, HashtagSegmenter
 from mner_model.predictor import Document, Predictor
 from mner_model.report import measure
 from mner_model.text import tokenize
-from mner_model.train import Trainer, WordVectors
+from mner_model.train import Trainer
+from mner_model.training_posts import TrainingReader
+from mner_model.vocabulary import WordVectors
 
 ALL = {
     "modalities": ("word", "char", "caption", "hashtag"),
@@ -162,7 +164,9 @@ def test_the_numbers_in_training_are_those_in_serving(
     )
     predictor, served = noting(Predictor(trained, None, torch.device("cpu")))
     predictor.predict([Document(example.text, caption=example.caption)])
-    learned = trainer.preprocessing.collate([trainer._features(example)])
+    learned = trainer.preprocessing.collate(
+        [TrainingReader(trainer.preprocessing, trainer.model, trainer.config).features(example)]
+    )
     assert learned.caption_ids.any()
     assert learned.hashtag_ids.any()
     for name in ("word_ids", "caption_ids", "hashtag_ids"):

@@ -96,6 +96,7 @@ def train(
 
     with failures():
         chosen = preset(preset_name)
+        chosen.check_soft_targets(soft_targets)
         recipe = replace(chosen.recipe, seed=seed, epochs=epochs or chosen.recipe.epochs)
         images = ImageEncoderConfig(image_encoder, str(image_weights) if image_weights else None, "label_words")
         fingerprint = train_to(

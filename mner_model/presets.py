@@ -46,6 +46,7 @@ class Preset:
 
     source  the paper and table that it stands for; empty where it is ours
     extra   of the package, which it needs beside the package itself; empty for none
+    taught  whether it learns from soft targets as well, which `mner-model teach` writes
     """
 
     name: str
@@ -54,6 +55,12 @@ class Preset:
     recipe: TrainingConfig = field(default_factory=TrainingConfig)
     source: str = ""
     extra: str = ""
+    taught: bool = False
+
+    def check_soft_targets(self, given: object) -> None:
+        """Raises ConfigError where it wants soft targets and none are given."""
+        if self.taught and given is None:
+            raise ConfigError(f"preset {self.name}: expected --soft-targets, what `mner-model teach` wrote")
 
 
 def preset(name: str) -> Preset:
@@ -132,6 +139,12 @@ _ALL = (
     _trimod("trimod-l1", "trimod with an L1 penalty in place of dropout", dropout=0.0, l1=1e-5),
     _trimod("trimod-l2", "trimod with an L2 penalty in place of dropout", dropout=0.0, weight_decay=1e-3),
     _trimod("trimod-batch-norm", "trimod with batch normalisation in place of dropout", dropout=0.0, batch_norm=True),
+    Preset(
+        "pupil",
+        "word-char-image, learning from what a larger tagger believes of many more posts",
+        recipe=TrainingConfig(epochs=20),
+        taught=True,
+    ),
     _transformer(
         "minilm", "a small pretrained Transformer beside characters", "sentence-transformers/all-MiniLM-L6-v2"
     ),

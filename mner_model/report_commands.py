@@ -53,6 +53,7 @@ _SPEEDS = "posts/s: text alone, on machines that did other things too; good for 
     metavar="[PRESET=]FOLDER",
     help="Folder of a pretrained Transformer, for the preset that needs one; may be given several times.",
 )
+@click.option("--soft-targets", type=_FILE, help="What `mner-model teach` wrote, for presets that are taught.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: each preset's]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints and results.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list of what was measured instead of tables.")
@@ -71,6 +72,7 @@ def report(
     vectors: Path | None,
     words: tuple[int, ...],
     text_encoders: tuple[str, ...],
+    soft_targets: Path | None,
     epochs: int | None,
     out: Path,
     as_json: bool,
@@ -91,12 +93,15 @@ def report(
     measured: list[Measured] = []
     with failures():
         runs = planned(preset_options, seeds, text_encoders, words)
+        for run in runs:
+            run.preset.check_soft_targets(soft_targets)
         if results is not None and results.exists():
             read_results(results)  # better to fail now than when all is trained
         for run in runs:
             one, folder = run.preset, out / run.folder
             if not folder.exists():
-                sources = Sources(train_files, valid_files, vectors, run.words)
+                taught_by = soft_targets if one.taught else None
+                sources = Sources(train_files, valid_files, vectors, run.words, soft_targets=taught_by)
                 recipe = replace(one.recipe, seed=run.seed, epochs=epochs or one.recipe.epochs)
                 say(f"{run.folder}: training")
                 where = str(device_of(device))

@@ -82,6 +82,16 @@ def test_an_unknown_name_is_answered_with_those_there_are() -> None:
         preset("moon")
 
 
+def test_a_preset_that_is_taught_asks_for_soft_targets(tmp_path: Path) -> None:
+    data = tmp_path / "posts.txt"
+    data.write_text("Oslo\tB-LOC\n\n", encoding="utf-8")
+    files = ["--train", str(data), "--valid", str(data), "--out", str(tmp_path / "made")]
+    for command in (["train", "--preset", "pupil"], ["report", "--preset", "pupil", "--test", str(data)]):
+        result = CliRunner().invoke(main, [*command, *files])
+        expected = "mner-model: preset pupil: expected --soft-targets, what `mner-model teach` wrote\n"
+        assert (result.exit_code, result.stderr) == (1, expected)
+
+
 def test_a_variant_changes_fields_of_model_and_recipe_and_says_so_in_its_name() -> None:
     variant = preset("moon-word+dropout=0.3+label_smoothing=0.1")
     assert variant.name == "moon-word+dropout=0.3+label_smoothing=0.1"

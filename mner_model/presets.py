@@ -104,10 +104,9 @@ def _trimod(name: str, summary: str, modalities: Iterable[Modality] = (), **chan
     return Preset(name, summary, model, replace(_TRIMOD_RECIPE, **changes), "TriMod 2024")  # type: ignore[arg-type]
 
 
-def _transformer(name: str, summary: str, text_encoder: str) -> Preset:
-    model = ModelConfig(
-        modalities=("text", "char"), text_encoder=text_encoder, fusion="concatenation", entity_encoder="none"
-    )
+def _transformer(name: str, summary: str, text_encoder: str, **changes: object) -> Preset:
+    parts = {"modalities": ("text", "char"), "fusion": "concatenation", "entity_encoder": "none", **changes}
+    model = ModelConfig(text_encoder=f"sentence-transformers/{text_encoder}", **parts)  # type: ignore[arg-type]
     return Preset(name, summary, model, _TRANSFORMER_RECIPE, extra="transformer")
 
 
@@ -145,11 +144,21 @@ _ALL = (
         recipe=TrainingConfig(epochs=20),
         taught=True,
     ),
+    _transformer("minilm", "a small pretrained Transformer beside characters", "all-MiniLM-L6-v2"),
     _transformer(
-        "minilm", "a small pretrained Transformer beside characters", "sentence-transformers/all-MiniLM-L6-v2"
+        "minilm-caption",
+        "the same with the image's caption as a second segment behind the text",
+        "all-MiniLM-L6-v2",
+        text_reads_captions=True,
     ),
     _transformer(
-        "mpnet", "a larger pretrained Transformer beside characters", "sentence-transformers/all-mpnet-base-v2"
+        "minilm-multimodal",
+        "text, characters, words, hashtags and words about the image under attention that can switch each off",
+        "all-MiniLM-L6-v2",
+        modalities=("text", "char", "word", "hashtag", "image"),
+        fusion="gated_attention",
+        fused_dimension=400,
     ),
+    _transformer("mpnet", "a larger pretrained Transformer beside characters", "all-mpnet-base-v2"),
 )
 PRESETS = {one.name: one for one in _ALL}

@@ -25,7 +25,7 @@ PRESETS_OF = {
     "moon-words": ("moon-word-char", "moon-attention", "moon-image", "moon-image-attention"),
     "trimod": ("trimod-text", "trimod-hashtag", "trimod-caption", "trimod"),
     "trimod-regularisation": ("trimod", "trimod-no-regularisation", "trimod-l1", "trimod-l2", "trimod-batch-norm"),
-    "beyond": ("word-char-image", "pupil", "minilm", "mpnet"),
+    "beyond": ("word-char-image", "pupil", "minilm", "minilm-caption", "minilm-multimodal", "mpnet"),
 }
 _MARKED = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 _NOTHING = "Not measured yet."

@@ -200,7 +200,7 @@ def _read_text_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[TextEnc
     if not (folder / TOKENIZER_FILE).is_file():
         raise CheckpointError(f"checkpoint {folder}: {TOKENIZER_FILE} is missing, its text encoder needs it")
     tokenizer = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
-    return TextEncoder(described), PieceTokenizer(tokenizer, config["text_longest_window"])
+    return TextEncoder.from_config(described), PieceTokenizer(tokenizer, config["text_longest_window"])
 
 
 def _check_shapes(folder: Path, model: MultimodalTagger, tensors: Mapping[str, Tensor]) -> None:

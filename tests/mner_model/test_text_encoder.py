@@ -68,6 +68,27 @@ def test_vectors_of_a_batch_are_those_of_each_post_alone(folder: Path) -> None:
         assert torch.allclose(together[row, :count], alone[0], atol=1e-5)
 
 
+def test_a_pretrained_one_is_built_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    make = transformers.BertModel.__init__
+    monkeypatch.setattr(
+        transformers.BertModel,
+        "__init__",
+        lambda self, *args, **options: [built.append(1), make(self, *args, **options)][-1],
+    )
+    TextEncoder.pretrained(str(folder))
+    assert len(built) == 1
+
+
+def test_one_made_from_its_description_is_the_same_but_for_the_weights(folder: Path) -> None:
+    encoder, _ = TextEncoder.pretrained(str(folder))
+    again = TextEncoder.from_config(encoder.config)
+    shapes, found = ({name: value.shape for name, value in one.state_dict().items()} for one in (encoder, again))
+    assert shapes == found
+    assert again.config == encoder.config
+    assert str(folder) not in str(encoder.config)
+
+
 def test_a_caption_is_told_apart_from_the_text(folder: Path) -> None:
     encoder, tokenizer = TextEncoder.pretrained(str(folder))
     encoder.eval()
@@ -148,7 +169,7 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_configuration_of_nothing_known_is_refused() -> None:
     with pytest.raises(TextEncoderError, match="does not describe a Transformer"):
-        TextEncoder({"model_type": "a new kind"})
+        TextEncoder.from_config({"model_type": "a new kind"})
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ for command in (train_captioner, caption, plot, segment, train_segmenter, evalua
 @click.option("--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from.")
 @click.option("--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by.")
 @click.option("--vectors", type=_FILE, help="Word vectors in GloVe's text format, plain, .gz or .xz.")
-@click.option("--words", type=int, help="Most pretrained words to keep.  [default: all]")
+@click.option("--words", type=click.IntRange(1), help="Most pretrained words to keep.  [default: all]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the checkpoint to.")
 @click.option("--name", help="The model's name in its records.  [default: the preset's]")
 @click.option("--image-encoder", default="efficientnet-lite0", show_default=True, help="Whose labels describe images.")

@@ -24,7 +24,7 @@ from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
 from mner_model.preprocessing import Preprocessing
 from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
-from mner_model.text_encoder import TextEncoder
+from mner_model.text_encoder import ExtraMissing, TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
 
@@ -157,6 +157,8 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         seen_mentions = tensors.pop(_SEEN_MENTIONS)
         _check_shapes(folder, model, tensors)
         model.load_state_dict(tensors)
+    except ExtraMissing as error:
+        raise CheckpointError(f"checkpoint {folder}: {error}") from error
     except (KeyError, TypeError, ConfigError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"checkpoint {folder}: does not describe a model: {error}") from error
     except (SafetensorError, OSError) as error:

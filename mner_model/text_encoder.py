@@ -20,6 +20,10 @@ class TextEncoderError(ValueError):
     """A text encoder that cannot be had; the message names it and what would help."""
 
 
+class ExtraMissing(TextEncoderError):
+    """The transformers library is not installed; the message names the extra that brings it."""
+
+
 class TextEncoder(nn.Module):
     """The last layer of a Transformer at each token's first piece."""
 
@@ -54,10 +58,14 @@ class TextEncoder(nn.Module):
         try:
             transformer = library.AutoModel.from_pretrained(name, dtype=torch.float32)
             tokenizer = library.AutoTokenizer.from_pretrained(name)
-        except (OSError, ValueError) as error:
-            where = "folder" if Path(name).exists() else "hub"
+        # huggingface_hub raises a RuntimeError of its HTTP client where no hub can be reached
+        except (OSError, ValueError, RuntimeError) as error:
+            why = str(error).splitlines()[0]
+            if Path(name).exists():
+                raise TextEncoderError(f"text encoder {name}: cannot be read from the folder: {why}") from error
             raise TextEncoderError(
-                f"text encoder {name}: cannot be read from the {where}: {str(error).splitlines()[0]}"
+                f"text encoder {name}: is no folder, and cannot be read from the hub: {why}; "
+                "where no hub can be reached, --model text_encoder=FOLDER names one that was fetched"
             ) from error
         # it would be written into checkpoints, and where a folder lies is nobody's business
         transformer.config.name_or_path = Path(name).name
@@ -87,7 +95,7 @@ def _library() -> ModuleType:
     try:
         import transformers
     except ImportError:
-        raise TextEncoderError(
+        raise ExtraMissing(
             "a pretrained text encoder needs the transformers library: pip install 'mner-stream[transformer]'"
         ) from None
     return transformers

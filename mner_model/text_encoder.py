@@ -60,7 +60,7 @@ class TextEncoder(nn.Module):
             tokenizer = library.AutoTokenizer.from_pretrained(name)
         # huggingface_hub raises a RuntimeError of its HTTP client where no hub can be reached
         except (OSError, ValueError, RuntimeError) as error:
-            why = str(error).splitlines()[0]
+            why = str(error).splitlines()[0].rstrip(".")
             if Path(name).exists():
                 raise TextEncoderError(f"text encoder {name}: cannot be read from the folder: {why}") from error
             raise TextEncoderError(

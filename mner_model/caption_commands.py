@@ -31,8 +31,8 @@ _IMAGES_PER_CALL = 16
 )
 @click.option("--weights", type=_FILE, help="State dict for it (.safetensors, .pth).  [default: as published]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the captioner to.")
-@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True, help="Passes over the data.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
 @_DEVICE
 def train_captioner(
     train_file: Path,
@@ -83,8 +83,8 @@ def train_captioner(
 @click.command("caption")
 @click.option("--checkpoint", type=click.Path(path_type=Path), required=True, help="Folder of a captioner.")
 @click.option("--weights", type=_FILE, help="Its backbone's state dict, where that has moved.")
-@click.option("--beam", type=click.IntRange(1), default=3, show_default=True, help="Sequences kept in mind.")
-@click.option("--max-words", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--beam", type=click.IntRange(1), default=3, show_default=True, help="Width of the beam search.")
+@click.option("--max-words", type=click.IntRange(1), default=20, show_default=True, help="Of a caption.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @_DEVICE
 @click.argument("files", metavar="FILE...", type=click.Path(exists=True, dir_okay=False), nargs=-1, required=True)
@@ -97,7 +97,9 @@ def caption(
     device: str,
     files: tuple[str, ...],
 ) -> None:
-    """Say what images show: file TAB caption a line, in their order.
+    """Say what images show.
+
+    One line an image, file TAB caption, in their order.
 
     A file that is no image is named on stderr, with --json as {"file": …, "error": …} in its place too, and the exit
     status is 1.

@@ -25,7 +25,7 @@ from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
 from mner_model.preprocessing import Preprocessing
 from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
-from mner_model.text_encoder import TextEncoder
+from mner_model.text_encoder import ExtraMissing, TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
 
@@ -165,6 +165,8 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         seen_mentions = tensors.pop(_SEEN_MENTIONS)
         _check_shapes(folder, model, tensors)
         model.load_state_dict(tensors)
+    except ExtraMissing as error:
+        raise CheckpointError(f"checkpoint {folder}: {error}") from error
     except (KeyError, TypeError, ConfigError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"checkpoint {folder}: does not describe a model: {error}") from error
     except (SafetensorError, OSError) as error:
@@ -207,7 +209,7 @@ def _read_text_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[TextEnc
     if not (folder / TOKENIZER_FILE).is_file():
         raise CheckpointError(f"checkpoint {folder}: {TOKENIZER_FILE} is missing, its text encoder needs it")
     tokenizer = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
-    return TextEncoder(described), PieceTokenizer(tokenizer, config["text_longest_window"])
+    return TextEncoder.from_config(described), PieceTokenizer(tokenizer, config["text_longest_window"])
 
 
 def _read_segmenter(folder: Path) -> hashtags.HashtagSegmenter:

@@ -35,7 +35,10 @@ _CHECKPOINT = click.option(
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("mner-stream"), prog_name="mner-model")
 def main() -> None:
-    """The tagger as a command: train one, evaluate one, tag with one."""
+    """Find the people, places and organisations in posts; train and score what does it.
+
+    Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
+    """
 
 
 for command in (report, presets, teach, train_captioner, caption, plot, segment, train_segmenter, evaluate_segmenter):
@@ -48,23 +51,36 @@ for command in (report, presets, teach, train_captioner, caption, plot, segment,
     "preset_name",
     default="word-char-image",
     show_default=True,
-    help="A name of `presets`, or NAME+FIELD=VALUE.",
+    help="A name of `presets`; NAME+FIELD=VALUE for a variant.",
 )
-@click.option("--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from.")
-@click.option("--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by.")
-@click.option("--vectors", type=_FILE, help="Word vectors in GloVe's text format, plain, .gz or .xz.")
-@click.option("--words", type=int, help="Most pretrained words to keep.  [default: all]")
-@click.option("--soft-targets", type=_FILE, help="What `mner-model teach` wrote: learn from teachers as well.")
+@click.option(
+    "--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from; repeatable."
+)
+@click.option(
+    "--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by; repeatable."
+)
+@click.option(
+    "--vectors", type=_FILE, help="Word vectors in GloVe's text format (plain, .gz, .xz); for words and images."
+)
+@click.option("--words", type=click.IntRange(1), help="Read only the first so many words.  [default: all]")
+@click.option("--soft-targets", type=_FILE, help="What `mner-model teach` wrote; to learn from other taggers as well.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the checkpoint to.")
 @click.option("--name", help="The model's name in its records.  [default: the preset's]")
-@click.option("--image-encoder", default="efficientnet-lite0", show_default=True, help="Whose labels describe images.")
-@click.option("--image-weights", type=_FILE, help="State dict for it (.safetensors, .pth).  [default: as published]")
-@click.option("--model", "model_changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of ModelConfig.")
 @click.option(
-    "--recipe", "recipe_changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of TrainingConfig."
+    "--image-encoder",
+    default="efficientnet-lite0",
+    show_default=True,
+    help="Its labels stand for an image when tagging.",
+)
+@click.option("--image-weights", type=_FILE, help="State dict for it (.safetensors, .pth).  [default: as published]")
+@click.option(
+    "--model", "model_changes", multiple=True, metavar="FIELD=VALUE", help="Change the preset's model; repeatable."
+)
+@click.option(
+    "--recipe", "recipe_changes", multiple=True, metavar="FIELD=VALUE", help="Change the preset's training; repeatable."
 )
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: the preset's]")
-@click.option("--seed", type=int, default=TrainingConfig.seed, show_default=True)
+@click.option("--seed", type=int, default=TrainingConfig.seed, show_default=True, help="Of all that is random.")
 @_DEVICE
 def train(
     preset_name: str,
@@ -85,7 +101,8 @@ def train(
 ) -> None:
     """Train a tagger and write its checkpoint.
 
-    Captions of the posts' images are read from FILE.captions.tsv beside each FILE.txt, where there are any.
+    Data are CoNLL files: a word, a TAB and a BIO tag a line, a blank line after each post, and IMGID:… before one with
+    an image. Captions of the posts' images are read from FILE.captions.tsv beside each FILE.txt, where there are any.
     The weights with the best mean lenient F1 over the --valid files are kept; no other data has a say. Where the
     training stands is kept beside OUT, in OUT.training; the same command goes on from there after a stop.
     """
@@ -115,11 +132,15 @@ def train(
 @main.command()
 @_CHECKPOINT
 @click.option("--data", type=_FILE, required=True, help="CoNLL file with gold tags.")
-@click.option("--captions", type=_FILE, help="Image id TAB caption; caption words stand for the image.")
+@click.option("--captions", type=_FILE, help="Image id TAB caption a line, to score with images too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @_DEVICE
 def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json: bool, device: str) -> None:
-    """Score a checkpoint: precision, recall and F1, strict and lenient, per type, seen and unseen."""
+    """Score a checkpoint against gold tags.
+
+    Precision, recall and F1 per type, and of mentions seen and unseen in training. Strict takes the gold tags as IOB2
+    has them, where an I- that continues nothing begins nothing; lenient lets it begin a mention, as conlleval does.
+    """
     from mner_model.evaluation_run import evaluate_checkpoint
     from mner_model.predictor import Predictor
 
@@ -137,7 +158,9 @@ def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json
 @_DEVICE
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 def tag(checkpoint: Path | None, image_effect: bool, device: str, file: str) -> None:
-    """Tag FILE (- for standard input): a post as JSON or plain text a line in, an entity record a line out.
+    """Tag the posts of FILE (- for standard input).
+
+    A post as JSON or plain text a line in, an entity record as JSON a line out, in the same order.
 
     A line that is no post comes back as {"error": …, "detail": …, "line": …} in its place, and the exit status is 1.
     """
@@ -152,7 +175,7 @@ def tag(checkpoint: Path | None, image_effect: bool, device: str, file: str) -> 
         at_once = 1 if size is None else POSTS_PER_CALL
         rejected = _tag_all(predictor, posts, at_once, on_progress, size, image_effect)
     if rejected:
-        say(f"{rejected} lines were no posts")
+        say("1 line was no post" if rejected == 1 else f"{rejected} lines were no posts")
         sys.exit(1)
 
 

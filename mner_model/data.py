@@ -6,7 +6,8 @@ predictions are projected back on them, so scores are counted on exactly the uni
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,8 +90,10 @@ def example_from_words(
 def read_conll(path: str | Path, tagset: TagSet | None = None, captions: str | Path | None = None) -> list[Example]:
     """Reads one CoNLL file, with the machine captions of its images where a file of them is given.
 
-    CRLF and a byte-order mark are accepted, OTHER is read as MISC, a blank word stays (no token will lie in it).
-    Raises DataError with file and line for a line without a tag, an unknown tag, or a file without posts.
+    CRLF and a byte-order mark are accepted, OTHER is read as MISC, orphan I- tags stay as they are, a blank word stays
+    (no token will lie in it), and a post begins at its IMGID line also where the blank line before it is missing.
+    Raises DataError with file and line for a line that is not a word, a TAB and a tag, an unknown tag, or an IMGID
+    without an id; with the file for one without posts, and for captions that are of none of its images.
     """
     path = Path(path)
     tagset = tagset or TagSet()
@@ -102,9 +105,10 @@ def read_conll(path: str | Path, tagset: TagSet | None = None, captions: str | P
 
     def close_post() -> None:
         nonlocal words, tags, image_id
+        # a blank line between an image and its words ends nothing
         if words:
             examples.append(example_from_words(words, tags, image_id, caption_of.get(image_id or "")))
-        words, tags, image_id = [], [], None
+            words, tags, image_id = [], [], None
 
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip() and "\t" not in line:
@@ -112,30 +116,55 @@ def read_conll(path: str | Path, tagset: TagSet | None = None, captions: str | P
         elif line.startswith("IMGID:"):
             close_post()
             image_id = line.removeprefix("IMGID:").strip()
+            if not image_id:
+                raise DataError(f"{path}:{number}: expected an image's id after IMGID:, got none")
         else:
-            word, separator, tag = line.rpartition("\t")
-            tag = _canonical_tag(tag.strip())
-            if not separator:
-                raise DataError(f"{path}:{number}: expected a word, a TAB and a tag, got {line[:80]!r}")
+            word, tag = _word_and_tag(f"{path}:{number}", line)
             if tag not in tagset.tags:
                 raise DataError(f"{path}:{number}: unknown tag {tag!r}, expected one of {', '.join(tagset.tags)}")
-            words.append(word.strip())
+            words.append(word)
             tags.append(tag)
     close_post()
     if not examples:
         raise DataError(f"{path}: holds no post, expected CoNLL lines (word TAB tag, a blank line between posts)")
+    if not any(example.tokens.surfaces for example in examples):
+        raise DataError(f"{path}: holds no word, all are blank")
+    if captions is not None and all(example.caption is None for example in examples):
+        raise DataError(f"{captions}: {_why_no_caption(path, examples, caption_of)}")
     return examples
 
 
+def _word_and_tag(where: str, line: str) -> tuple[str, str]:
+    fields = line.split("\t")
+    if len(fields) != 2 or not fields[1].strip():
+        raise DataError(f"{where}: expected a word, a TAB and a tag, got {line[:80]!r}")
+    return fields[0].strip(), _canonical_tag(fields[1].strip())
+
+
+def _why_no_caption(path: Path, examples: Iterable[Example], caption_of: Mapping[str, str]) -> str:
+    wanted = next((example.image_id for example in examples if example.image_id), None)
+    if wanted is None:
+        return f"no post of {path} can have a caption, as none has an IMGID line"
+    having = f"its first image is {next(iter(caption_of))!r}" if caption_of else "it is empty"
+    return f"has no caption of any image of {path}: {having}, the first of the posts' is {wanted!r}"
+
+
 def read_captions(path: str | Path) -> dict[str, str]:
-    """Reads image id TAB caption lines."""
+    """Reads image id TAB caption lines; an image of which a caption was tried in vain may have an empty one.
+
+    Raises DataError with file and line for a line without id or TAB, and for a second caption of an image that is not
+    the first again.
+    """
     captions: dict[str, str] = {}
     for number, line in enumerate(read_lines(Path(path)), start=1):
-        if line.strip():
-            image_id, separator, caption = line.partition("\t")
-            if not separator:
-                raise DataError(f"{path}:{number}: expected an image id, a TAB and a caption, got {line[:80]!r}")
-            captions[image_id.strip()] = caption.strip()
+        if not line.strip():
+            continue
+        image_id, separator, caption = line.partition("\t")
+        image_id, caption = image_id.strip(), caption.strip()
+        if not separator or not image_id:
+            raise DataError(f"{path}:{number}: expected an image id, a TAB and a caption, got {line[:80]!r}")
+        if captions.setdefault(image_id, caption) != caption:
+            raise DataError(f"{path}:{number}: a second caption of image {image_id}, and not the same")
     return captions
 
 
@@ -182,11 +211,25 @@ def _canonical_tag(tag: str) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a UTF-8 file, a byte-order mark and CRLF taken away. Raises DataError for one that is not there."""
+    """Lines of a UTF-8 file, a byte-order mark and CRLF (or CR alone) taken away.
+
+    Raises DataError for one that cannot be read, with the line that is not UTF-8 or has a NUL.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    content = content.removeprefix(BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\0" in content:
+        raise DataError(f"{path}:{_line_at(content, content.index(0))}: holds a NUL byte, expected text in UTF-8")
+    try:
+        return content.decode().split("\n")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}") from None
-    return text.replace("\r\n", "\n").split("\n")
+        at = error.start
+        raise DataError(f"{path}:{_line_at(content, at)}: byte 0x{content[at]:02x} is not UTF-8") from None
+
+
+def _line_at(content: bytes, position: int) -> int:
+    return content.count(b"\n", 0, position) + 1

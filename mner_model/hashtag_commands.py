@@ -25,7 +25,10 @@ _LINES_PER_CALL = 256
 @_SEGMENTER
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 def segment(segmenter: Path | None, file: str) -> None:
-    """Split the hashtags of FILE (- for standard input), one a line, with or without #: their words, a line each."""
+    """Split the hashtags of FILE into words.
+
+    FILE (- for standard input) has one a line, with or without #; their words come out, a line each.
+    """
     from mner_model.hashtags import HashtagSegmenter
 
     with failures():
@@ -39,17 +42,20 @@ def segment(segmenter: Path | None, file: str) -> None:
 
 
 @click.command("train-segmenter")
-@click.option("--train", "train_file", type=_FILE, required=True, help="Post TAB hashtag TAB segmentations a line.")
-@click.option("--text", "text_files", type=_FILE, multiple=True, help="CoNLL file whose posts are running text.")
+@click.option("--train", "train_file", type=_FILE, required=True, help="Post TAB hashtag TAB its words a line.")
+@click.option("--text", "text_files", type=_FILE, multiple=True, help="CoNLL file, read for its text; repeatable.")
 @click.option("--words", type=_FILE, required=True, help="Words by frequency in GloVe's format, plain, .gz or .xz.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
-@click.option("--made", type=click.IntRange(1), default=600_000, show_default=True, help="Hashtags to make.")
+@click.option("--made", type=click.IntRange(1), default=600_000, show_default=True, help="Hashtags to make from text.")
 @click.option("--tuning-steps", type=click.IntRange(1), default=400, show_default=True, help="Steps on gold, per fold.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
 def train_segmenter(
     train_file: Path, text_files: tuple[Path, ...], words: Path, out: Path, made: int, tuning_steps: int, seed: int
 ) -> None:
-    """Train a hashtag segmenter and write its folder; every choice is made on held-out folds of --train."""
+    """Train a hashtag segmenter and write its folder.
+
+    Every choice is made on held-out folds of --train.
+    """
     import torch
 
     from mner_model.hashtag_data import read_hashtags
@@ -71,10 +77,13 @@ def train_segmenter(
 
 @click.command("evaluate-segmenter")
 @_SEGMENTER
-@click.option("--data", type=_FILE, required=True, help="Post TAB hashtag TAB segmentations a line.")
+@click.option("--data", type=_FILE, required=True, help="Post TAB hashtag TAB its words a line.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 def evaluate_segmenter(segmenter: Path | None, data: Path, as_json: bool) -> None:
-    """Score a segmenter on gold hashtags, beside the wordsegment library where it is installed."""
+    """Score a segmenter on gold hashtags.
+
+    The wordsegment library is scored beside it where it is installed.
+    """
     from mner_model.hashtag_data import fingerprint, read_hashtags
     from mner_model.hashtags import HashtagSegmenter
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import regex
 
-from mner_model.data import DataError
+from mner_model.data import DataError, read_lines
 
 Cuts = tuple[int, ...]
 
@@ -49,13 +49,9 @@ def read_hashtags(path: str | Path) -> list[GoldHashtag]:
     no segmentation with the letters of the hashtag.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").split("\n")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}") from None
-    hashtags = [_gold_hashtag(f"{path}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
+    hashtags = [
+        _gold_hashtag(f"{path}:{number}", line) for number, line in enumerate(read_lines(path), start=1) if line.strip()
+    ]
     if not hashtags:
         raise DataError(f"{path}: holds no hashtag, expected lines of post TAB hashtag TAB segmentation")
     return hashtags

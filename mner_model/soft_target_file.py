@@ -16,7 +16,8 @@ from safetensors.numpy import save_file
 from mner_model.labels import TagSet
 from mner_model.soft_targets import SoftTargets
 
-FORMAT = "1"
+FORMAT = 1
+_METADATA = "soft_targets"
 
 
 class SoftTargetsError(ValueError):
@@ -48,7 +49,8 @@ def write_soft_targets(path: Path, taught: TaughtPosts, tagset: TagSet) -> None:
         "tags": np.concatenate([post.tags for post in posts]),
         "moves": np.concatenate([post.moves for post in posts]),
     }
-    about = {"format": FORMAT, "tags": json.dumps(tagset.tags), "about": json.dumps(dict(taught.about))}
+    # one entry, as safetensors writes several in any order, and the same beliefs should be the same bytes
+    about = {_METADATA: json.dumps({"format": FORMAT, "tags": tagset.tags, "about": dict(taught.about)})}
     draft = path.with_name(f".{path.name}.draft")
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, draft, about)
@@ -62,15 +64,15 @@ def read_soft_targets(path: Path, tagset: TagSet) -> TaughtPosts:
     """
     try:
         with safe_open(path, "numpy") as file:
-            about = file.metadata() or {}
+            about = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
             if about.get("format") != FORMAT:
                 raise SoftTargetsError(f"{path}: not soft targets, expected the file that `mner-model teach` wrote")
-            tags = tuple(json.loads(about["tags"]))
+            tags = tuple(about["tags"])
             if tags != tagset.tags:
                 raise SoftTargetsError(f"{path}: of the tags {', '.join(tags)}, expected {', '.join(tagset.tags)}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
         targets = dict(zip(_texts(tensors), _posts(tensors), strict=True))
-        return TaughtPosts(targets, json.loads(about["about"]), _sha256(path))
+        return TaughtPosts(targets, about["about"], _sha256(path))
     except FileNotFoundError:
         raise SoftTargetsError(f"{path}: no such file") from None
     except (SafetensorError, OSError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:

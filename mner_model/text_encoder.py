@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self, cast
 
+import torch
 from torch import Tensor, nn
 
 from mner_model.text_pieces import PieceBatch, PieceTokenizer
@@ -19,19 +20,33 @@ class TextEncoderError(ValueError):
     """A text encoder that cannot be had; the message names it and what would help."""
 
 
+class ExtraMissing(TextEncoderError):
+    """The transformers library is not installed; the message names the extra that brings it."""
+
+
 class TextEncoder(nn.Module):
     """The last layer of a Transformer at each token's first piece."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        """config: as the transformers library writes it. The weights are random; a checkpoint brings its own."""
+    def __init__(self, transformer: Any) -> None:
+        """transformer: a model of the transformers library."""
         super().__init__()
+        # the pooler reads one piece for a whole text and would only be trained for nothing
+        if hasattr(transformer, "pooler"):
+            transformer.pooler = None
+        self.transformer = transformer
+        self._has_segments = getattr(transformer.config, "type_vocab_size", 0) > 1
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Random weights, to be filled from a checkpoint; config as the transformers library writes it.
+
+        Raises TextEncoderError in one sentence when it cannot be built.
+        """
         library = _library()
         try:
-            described = library.AutoConfig.for_model(**config)
-            self.transformer: Any = _without_pooling(library.AutoModel.from_config(described))
+            return cls(library.AutoModel.from_config(library.AutoConfig.for_model(**config)))
         except (KeyError, ValueError, TypeError) as error:
             raise TextEncoderError(f"does not describe a Transformer that transformers can build: {error}") from error
-        self._has_segments = getattr(described, "type_vocab_size", 0) > 1
 
     @classmethod
     def pretrained(cls, name: str) -> tuple[Self, PieceTokenizer]:
@@ -41,21 +56,25 @@ class TextEncoder(nn.Module):
         """
         library = _library()
         try:
-            transformer = library.AutoModel.from_pretrained(name)
+            transformer = library.AutoModel.from_pretrained(name, dtype=torch.float32)
             tokenizer = library.AutoTokenizer.from_pretrained(name)
-        except (OSError, ValueError) as error:
-            where = "folder" if Path(name).exists() else "hub"
+        # huggingface_hub raises a RuntimeError of its HTTP client where no hub can be reached
+        except (OSError, ValueError, RuntimeError) as error:
+            why = str(error).splitlines()[0].rstrip(".")
+            if Path(name).exists():
+                raise TextEncoderError(f"text encoder {name}: cannot be read from the folder: {why}") from error
             raise TextEncoderError(
-                f"text encoder {name}: cannot be read from the {where}: {str(error).splitlines()[0]}"
+                f"text encoder {name}: is no folder, and cannot be read from the hub: {why}; "
+                "where no hub can be reached, --model text_encoder=FOLDER names one that was fetched"
             ) from error
-        encoder = cls(transformer.config.to_dict())
-        encoder.transformer.load_state_dict(_without_pooling(transformer).state_dict())
+        # it would be written into checkpoints, and where a folder lies is nobody's business
+        transformer.config.name_or_path = Path(name).name
         longest = min(tokenizer.model_max_length, LONGEST_WINDOW)
-        return encoder, PieceTokenizer(tokenizer.backend_tokenizer.to_str(), longest)
+        return cls(transformer), PieceTokenizer(tokenizer.backend_tokenizer.to_str(), longest)
 
     @property
     def config(self) -> dict[str, Any]:
-        """As `__init__` takes it."""
+        """As `from_config` takes it."""
         return cast("dict[str, Any]", self.transformer.config.to_dict())
 
     @property
@@ -72,18 +91,11 @@ class TextEncoder(nn.Module):
         return cast(Tensor, hidden.flatten(0, 1)[pieces.token_index])
 
 
-def _without_pooling(transformer: Any) -> Any:
-    """The pooler reads one piece for a whole text and would only be trained for nothing."""
-    if hasattr(transformer, "pooler"):
-        transformer.pooler = None
-    return transformer
-
-
 def _library() -> ModuleType:
     try:
         import transformers
     except ImportError:
-        raise TextEncoderError(
+        raise ExtraMissing(
             "a pretrained text encoder needs the transformers library: pip install 'mner-stream[transformer]'"
         ) from None
     return transformers

@@ -69,6 +69,8 @@ def train_to(
         # a folder's name is enough for people, and where it lies is nobody's business
         model = replace(model, text_encoder=Path(model.text_encoder).name)
     train = [example for file in sources.train for example in _read(file, say)]
+    if reads_images and not any(example.caption for example in train):
+        say("no post to learn from has a caption (FILE.captions.tsv): the tagger will not learn what images mean")
     taught = None
     if sources.soft_targets is not None:
         taught = read_soft_targets(sources.soft_targets, TagSet(model.types))
@@ -91,7 +93,7 @@ def captions_beside(file: Path) -> Path | None:
 
 def set_name(file: Path) -> str:
     """What people call a data file: its folder and its name, twitter2015/test."""
-    return f"{file.parent.name}/{file.stem}"
+    return f"{file.absolute().parent.name}/{file.stem}"
 
 
 def _read(file: Path, say: Callable[[str], None]) -> list[Example]:

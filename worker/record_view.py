@@ -78,7 +78,7 @@ class Terminal:
         self._legend_is_due = True
 
     def record(self, value: bytes, latency_s: float | None) -> None:
-        """Three lines: which post, its text with the mentions marked, the mentions with their confidence."""
+        """Three lines: which post, its text with the mentions marked, the mentions with what is known of each."""
         self._legend()
         record = EntityRecord.decode(value)
         head = Text.assemble(("▌ ", "blue"), (printable(record.post_id), "bold"), (_took(latency_s), "dim"))
@@ -134,7 +134,7 @@ def _printable_character(character: str) -> str:
 
 
 def _mentions(entities: tuple[Entity, ...], width: int) -> Text:
-    """Type, name and confidence of each, broken between mentions and not within them, where they need several lines."""
+    """Type, name, confidence and the image's effect on it where known, broken between mentions and not within them."""
     if not entities:
         return Text("no names", "dim")
     mentions = [_mention(entity) for entity in entities]
@@ -156,6 +156,7 @@ def _mention(entity: Entity) -> Text:
         " ",
         printable(entity.text),
         (f" {entity.confidence:.2f}", sure),
+        ("" if entity.image_effect is None else f" image {entity.image_effect:+z.2f}", "dim"),
     )
 
 

@@ -165,7 +165,7 @@ def broken(folder: Path, lines: str) -> str:
         ("good.png\ta tree\nnone.png\ta tree\n", "set.tsv:2: no image file at "),
         ("good.png\ta tree\ntorn.jpg\ta tree\n", "set.tsv:2: cannot decode "),
         ("\n", "set.tsv: holds no caption"),
-        ("\udcff\n", "set.tsv: not UTF-8"),
+        ("\udcff\n", "set.tsv:1: byte 0xff is not UTF-8"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_line(lines: str, said: str, tmp_path: Path) -> None:

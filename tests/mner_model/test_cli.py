@@ -144,6 +144,27 @@ def test_bad_data_is_one_line_with_its_place(small_folder: Path, tmp_path: Path)
     assert "bad.txt:1: unknown tag 'B-GPE'" in err
 
 
+def test_captions_of_other_images_are_refused(small_folder: Path, data: Path) -> None:
+    captions = data.with_suffix(".captions.tsv")
+    captions.write_text("7\ta beach\n")
+    for command in (
+        ("evaluate", "--checkpoint", small_folder, "--data", data, "--captions", captions),
+        ("train", "--preset", "moon-char", "--train", data, "--valid", data, "--out", data.parent / "out"),
+    ):
+        code, _, err = run(*command)
+        assert (code, err.count(f"mner-model: {captions}: has no caption of any image of {data}")) == (1, 1)
+
+
+def test_training_for_images_without_a_caption_is_said(tmp_path: Path, data: Path) -> None:
+    data.with_suffix(".captions.tsv").unlink()
+    vectors = tmp_path / "v.txt"
+    vectors.write_text("lima 0.1 0.2\n")
+    arguments = ["--train", data, "--valid", data, "--vectors", vectors, "--out", tmp_path / "out", "--epochs", 1]
+    code, _, err = run("train", *arguments, "--device", "cpu")
+    assert code == 0, err
+    assert "no post to learn from has a caption" in err
+
+
 def test_train_writes_a_checkpoint_that_tags(tmp_path: Path, data: Path) -> None:
     vectors = tmp_path / "v.txt"
     vectors.write_text("".join(f"{word} {' '.join(['0.1'] * 6)}\n" for word in ("lima", "dog", "cat", "bergen")))

@@ -52,23 +52,94 @@ def test_crlf_byte_order_mark_blank_word_and_other_are_read(tmp_path: Path) -> N
     assert first.tokens.surfaces == ("Rio", "now")
 
 
+def test_carriage_returns_alone_end_lines_too(tmp_path: Path) -> None:
+    [post] = read_conll(write(tmp_path / "a.txt", "Rio\tB-LOC\rnow\tO\r"))
+    assert post.words == ("Rio", "now")
+
+
+def test_a_line_of_spaces_ends_a_post(tmp_path: Path) -> None:
+    assert [post.words for post in read_conll(write(tmp_path / "a.txt", "a\tO\n  \nb\tO\n"))] == [("a",), ("b",)]
+
+
+def test_orphan_tags_stay_in_the_gold_and_begin_a_mention_for_training(tmp_path: Path) -> None:
+    [post] = read_conll(write(tmp_path / "a.txt", "Rio\tI-LOC\nnow\tO\nAda\tB-PER\nUN\tI-ORG\n"))
+    assert post.tags == ("I-LOC", "O", "B-PER", "I-ORG")
+    assert post.token_tags() == ("B-LOC", "O", "B-PER", "B-ORG")
+
+
+def test_a_post_of_blank_words_has_no_tokens(tmp_path: Path) -> None:
+    post, _ = read_conll(write(tmp_path / "a.txt", " \tO\n \tB-LOC\n\nRio\tB-LOC\n"))
+    assert (post.words, post.tokens.surfaces, post.token_tags()) == (("", ""), (), ())
+
+
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        ("IMGID:1\na\tO\nIMGID:2\nb\tO\n", ["1", "2"]),
+        ("IMGID:1\n\na\tO\n\nb\tO\n", ["1", None]),
+        ("IMGID:1\n\nIMGID:2\nb\tO\n\nIMGID:3\n", ["2"]),
+    ],
+    ids=["no blank line before it", "a blank line after it", "no words"],
+)
+def test_an_image_belongs_to_the_words_that_follow_it(tmp_path: Path, content: str, ids: list[str | None]) -> None:
+    assert [post.image_id for post in read_conll(write(tmp_path / "a.txt", content))] == ids
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("IMGID:1\nRio B-LOC\n", r"a\.txt:2: expected a word, a TAB and a tag, got 'Rio B-LOC'"),
-        ("Rio\tB-GPE\n", r"a\.txt:1: unknown tag 'B-GPE'"),
-        ("\n\n", r"a\.txt: holds no post"),
+        ("Rio\tNNP\tB-LOC\n", r"a\.txt:1: expected a word, a TAB and a tag, got 'Rio\\tNNP\\tB-LOC'"),
+        ("now\tO\nRio\t\n", r"a\.txt:2: expected a word, a TAB and a tag, got 'Rio\\t'"),
+        ("Rio\tB-GPE\n", r"a\.txt:1: unknown tag 'B-GPE', expected one of O, B-PER"),
+        ("Rio\tb-loc\n", r"a\.txt:1: unknown tag 'b-loc'"),
+        ("Rio\tB-\n", r"a\.txt:1: unknown tag 'B-'"),
+        ("a\tO\n\nIMGID: \nRio\tB-LOC\n", r"a\.txt:3: expected an image's id after IMGID:"),
+        ("a\tO\r\nb\0\tO\r\n", r"a\.txt:2: holds a NUL byte"),
+        ("a\tO\rb\udcff\tO\r", r"a\.txt:2: byte 0xff is not UTF-8"),
+        ("", r"a\.txt: holds no post"),
+        ("\n \n", r"a\.txt: holds no post"),
+        (" \tO\n\n \tB-LOC\n", r"a\.txt: holds no word, all are blank"),
     ],
 )
 def test_a_bad_file_is_refused_with_file_and_line(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "a.txt").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(DataError, match=message):
-        read_conll(write(tmp_path / "a.txt", content))
-
-
-def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"Rio\xff\tO\n")
-    with pytest.raises(DataError, match="not UTF-8 at byte 3"):
         read_conll(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("1\ta beach\n2 a cat\n", r"c\.tsv:2: expected an image id, a TAB and a caption, got '2 a cat'"),
+        ("\ta beach\n", r"c\.tsv:1: expected an image id, a TAB and a caption"),
+        ("1\ta beach\n1\ta beach\n1\ta cat\n", r"c\.tsv:3: a second caption of image 1"),
+        ("1.jpg\ta beach\n", r"c\.tsv: has no caption of any image of .*a\.txt: .*'1\.jpg'.*'1'"),
+        ("", r"c\.tsv: has no caption of any image of .*a\.txt: it is empty"),
+    ],
+)
+def test_bad_captions_are_refused_with_file_and_line(tmp_path: Path, content: str, message: str) -> None:
+    captions = write(tmp_path / "c.tsv", content)
+    with pytest.raises(DataError, match=message):
+        read_conll(write(tmp_path / "a.txt", "IMGID:1\na\tO\n"), captions=captions)
+
+
+def test_captions_for_posts_without_images_are_refused(tmp_path: Path) -> None:
+    captions = write(tmp_path / "c.tsv", "1\ta beach\n")
+    with pytest.raises(DataError, match="none has an IMGID line"):
+        read_conll(write(tmp_path / "a.txt", "a\tO\n"), captions=captions)
+
+
+def test_an_image_without_a_caption_leaves_its_post_without(tmp_path: Path) -> None:
+    captions = write(tmp_path / "c.tsv", "2\ta cat\n3\ta dog\n")
+    posts = read_conll(write(tmp_path / "a.txt", "IMGID:1\na\tO\n\nIMGID:2\nb\tO\n"), captions=captions)
+    assert [post.caption for post in posts] == [None, "a cat"]
+
+
+@pytest.mark.parametrize(("name", "message"), [("none.txt", "no such file"), (".", "cannot be read")])
+def test_what_is_no_file_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_conll(tmp_path / name)
 
 
 def test_the_fingerprint_changes_with_words_and_tags_and_captions_have_their_own() -> None:

@@ -1,14 +1,19 @@
 """A pretrained Transformer as a modality: read from a folder, trained along, kept in the checkpoint."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from mner_model.batch import Features
 from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from mner_model.cli import main
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
 from mner_model.predictor import Document, Predictor
 from mner_model.text import tokenize
@@ -19,6 +24,8 @@ from mner_model.train import Trainer
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 
+# the checkout's own packages, wherever the command runs
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 WORDS = "meeting ada lovelace grace hopper for lunch today flying to oslo lima on monday a new job at nasa ! dog"
 
 
@@ -66,6 +73,27 @@ def test_vectors_of_a_batch_are_those_of_each_post_alone(folder: Path) -> None:
         count = len(post.token_piece)
         alone = encoder(collate_pieces([post], count))
         assert torch.allclose(together[row, :count], alone[0], atol=1e-5)
+
+
+def test_a_pretrained_one_is_built_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    make = transformers.BertModel.__init__
+    monkeypatch.setattr(
+        transformers.BertModel,
+        "__init__",
+        lambda self, *args, **options: [built.append(1), make(self, *args, **options)][-1],
+    )
+    TextEncoder.pretrained(str(folder))
+    assert len(built) == 1
+
+
+def test_one_made_from_its_description_is_the_same_but_for_the_weights(folder: Path) -> None:
+    encoder, _ = TextEncoder.pretrained(str(folder))
+    again = TextEncoder.from_config(encoder.config)
+    shapes, found = ({name: value.shape for name, value in one.state_dict().items()} for one in (encoder, again))
+    assert shapes == found
+    assert again.config == encoder.config
+    assert str(folder) not in str(encoder.config)
 
 
 def test_a_caption_is_told_apart_from_the_text(folder: Path) -> None:
@@ -149,15 +177,56 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
         TextEncoder.pretrained(str(tmp_path / "empty"))
 
 
+@pytest.mark.parametrize("failure", [OSError, RuntimeError])
+def test_without_a_hub_a_folder_is_asked_for(failure: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_hub(*_: object, **__: object) -> None:
+        raise failure("no answer\nmore about it")
+
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", no_hub)
+    with pytest.raises(TextEncoderError, match=r"is no folder, .* the hub: no answer; .*text_encoder=FOLDER"):
+        TextEncoder.pretrained("somebody/something")
+
+
 def test_a_configuration_of_nothing_known_is_refused() -> None:
     with pytest.raises(TextEncoderError, match="does not describe a Transformer"):
-        TextEncoder({"model_type": "a new kind"})
+        TextEncoder.from_config({"model_type": "a new kind"})
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+    monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(TextEncoderError, match=r"mner-stream\[transformer\]"):
         TextEncoder.pretrained("anything")
+
+
+@pytest.mark.parametrize("command", ["tag", "evaluate"])
+def test_a_checkpoint_that_needs_the_library_names_the_extra(
+    command: str, trained: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained.save(tmp_path / "kept")
+    (tmp_path / "posts.txt").write_text("Oslo\tB-LOC\n")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    option = ["--data"] if command == "evaluate" else []
+    arguments = [command, "--checkpoint", tmp_path / "kept", *option, tmp_path / "posts.txt"]
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    needs = "a pretrained text encoder needs the transformers library: pip install 'mner-stream[transformer]'"
+    assert (result.exit_code, result.stderr) == (1, f"mner-model: checkpoint {tmp_path / 'kept'}: {needs}\n")
+
+
+def test_a_preset_that_needs_the_library_names_the_extra(tmp_path: Path) -> None:
+    (tmp_path / "posts.txt").write_text("Oslo\tB-LOC\n")
+    without = "import sys; sys.modules['transformers'] = None; from mner_model.cli import main; main()"
+    train = ["train", "--preset", "minilm", "--train", "posts.txt", "--valid", "posts.txt", "--out", "out"]
+    result = subprocess.run(
+        [sys.executable, "-c", without, *train],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].endswith("pip install 'mner-stream[transformer]'")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,22 @@ from worker.record_view import DeadLetter, JsonLines, Terminal, printable
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def entity(text: str, start: int, entity_type: EntityType = "LOC", confidence: float = 0.9) -> Entity:
-    end = start + len(text)
+def entity(
+    text: str,
+    start: int,
+    entity_type: EntityType = "LOC",
+    confidence: float = 0.9,
+    image_effect: float | None = None,
+) -> Entity:
     return Entity(
-        id="0", type=entity_type, text=text, start=start, end=end, confidence=confidence, modality_weights={"word": 1.0}
+        id="0",
+        type=entity_type,
+        text=text,
+        start=start,
+        end=start + len(text),
+        confidence=confidence,
+        modality_weights={"word": 1.0},
+        image_effect=image_effect,
     )
 
 
@@ -92,6 +104,12 @@ def test_a_mention_is_marked_in_its_text_and_listed_with_its_confidence() -> Non
     plain = on_terminal(record("👩‍👩‍👧 in Oslo", entity("Oslo", 9)), 0.0421)
     assert "p1  42 ms" in plain
     assert "LOC Oslo 0.90" in plain
+
+
+def test_what_the_image_did_to_a_mention_is_shown_with_its_sign_where_it_is_known() -> None:
+    gained, lost = entity("Oslo", 0, image_effect=0.123), entity("Rio", 5, image_effect=-0.004)
+    assert "LOC Oslo 0.90 image +0.12   LOC Rio 0.90 image +0.00" in on_terminal(record("Oslo Rio", gained, lost))
+    assert "image" not in on_terminal(record("Oslo", entity("Oslo", 0)))
 
 
 def test_the_legend_comes_once_before_the_first_post() -> None:

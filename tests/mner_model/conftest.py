@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
@@ -31,6 +32,7 @@ PATTERNS = {
     "MISC": "watching the {} with friends",
 }
 PLAIN = ["so tired today", "good morning all !", "on monday with friends", "lunch at home"]
+PIECES = "meeting ada lovelace grace hopper for lunch today flying to oslo lima on monday a new job at nasa ! dog"
 VECTOR_FORMS = ["lunch", "monday", "job", "friends", "oslo", "lima", "cat", "dog", "beach", "bergen", "quito"]
 
 
@@ -141,3 +143,30 @@ def made_up_measured(f1: float = 0.7, speed: float = 100.0, **about: object) -> 
 @pytest.fixture(scope="session")
 def make_measured() -> Callable[..., Measured]:
     return made_up_measured
+
+
+@pytest.fixture(scope="session")
+def tiny_transformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT with random weights, as the hub would have it."""
+    transformers = pytest.importorskip("transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    folder = tmp_path_factory.mktemp("hub") / "tiny-bert"
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *PIECES.split()]
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    pieces = tokenizers.Tokenizer(
+        tokenizers.models.WordPiece({word: id_ for id_, word in enumerate(vocabulary)}, unk_token="[UNK]")
+    )
+    pieces.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    pieces.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    pieces.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    transformers.BertTokenizerFast(tokenizer_object=pieces, model_max_length=64).save_pretrained(folder)
+    return folder

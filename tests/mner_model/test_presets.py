@@ -13,19 +13,20 @@ from mner_model.cli import main
 from mner_model.config import ConfigError
 from mner_model.presets import PRESETS, preset
 from mner_model.results import Measured
+from mner_model.text_encoder import TextEncoder
 from mner_model.train import EpochReport, Trainer
 
-WITHOUT_EXTRA = [name for name, one in PRESETS.items() if not one.extra]
 SMALL = {"word_dimension": 12, "image_dimension": 12, "hidden": 16, "char_hidden": 8, "fused_dimension": 16}
 SMALL |= {"word_hidden": 8, "side_hidden": 8}
 
 
-@pytest.mark.parametrize("name", WITHOUT_EXTRA)
-def test_every_preset_learns(name: str, make_trainer: Callable[..., Trainer]) -> None:
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_learns(name: str, make_trainer: Callable[..., Trainer], tiny_transformer: Path) -> None:
     one = preset(name)
+    text = TextEncoder.pretrained(str(tiny_transformer)) if one.model.text_encoder else None
     changes = {**one.model.choices(), **SMALL}
     reports: list[EpochReport] = []
-    make_trainer(replace(one.recipe, epochs=2), **changes).run(name, reports.append)
+    make_trainer(replace(one.recipe, epochs=2), text=text, **changes).run(name, reports.append)
     assert reports[1].loss < reports[0].loss
 
 

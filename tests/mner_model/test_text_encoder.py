@@ -26,46 +26,22 @@ tokenizers = pytest.importorskip("tokenizers")
 
 # the checkout's own packages, wherever the command runs
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-WORDS = "meeting ada lovelace grace hopper for lunch today flying to oslo lima on monday a new job at nasa ! dog"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BERT with random weights, as the hub would have it."""
-    folder = tmp_path_factory.mktemp("hub") / "tiny-bert"
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS.split()]
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-    )
-    transformers.BertModel(config).save_pretrained(folder)
-    pieces = tokenizers.Tokenizer(
-        tokenizers.models.WordPiece({word: id_ for id_, word in enumerate(vocabulary)}, unk_token="[UNK]")
-    )
-    pieces.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
-    pieces.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    pieces.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    transformers.BertTokenizerFast(tokenizer_object=pieces, model_max_length=64).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trained(folder: Path, make_trainer: Callable[..., Trainer]) -> Checkpoint:
+def trained(tiny_transformer: Path, make_trainer: Callable[..., Trainer]) -> Checkpoint:
     config = TrainingConfig(
         epochs=4, batch_posts=8, learning_rate=1e-2, text_learning_rate=1e-3, warmup_share=0.1, average_decay=0.9
     )
     changes = {"modalities": ("char", "text"), "text_encoder": "tiny-bert", "entity_encoder": "none"}
-    trainer = make_trainer(config, fusion="concatenation", text=TextEncoder.pretrained(str(folder)), **changes)
+    trainer = make_trainer(
+        config, fusion="concatenation", text=TextEncoder.pretrained(str(tiny_transformer)), **changes
+    )
     return trainer.run("with a text encoder")
 
 
-def test_vectors_of_a_batch_are_those_of_each_post_alone(folder: Path) -> None:
-    encoder, tokenizer = TextEncoder.pretrained(str(folder))
+def test_vectors_of_a_batch_are_those_of_each_post_alone(tiny_transformer: Path) -> None:
+    encoder, tokenizer = TextEncoder.pretrained(str(tiny_transformer))
     encoder.eval()
     posts = [tokenizer.pieces(tokenize(text)) for text in ("Ada in Oslo", "lunch", "a new job " * 40)]
     together = encoder(collate_pieces(posts, 120))
@@ -75,7 +51,7 @@ def test_vectors_of_a_batch_are_those_of_each_post_alone(folder: Path) -> None:
         assert torch.allclose(together[row, :count], alone[0], atol=1e-5)
 
 
-def test_a_pretrained_one_is_built_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pretrained_one_is_built_once(tiny_transformer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
     make = transformers.BertModel.__init__
     monkeypatch.setattr(
@@ -83,21 +59,21 @@ def test_a_pretrained_one_is_built_once(folder: Path, monkeypatch: pytest.Monkey
         "__init__",
         lambda self, *args, **options: [built.append(1), make(self, *args, **options)][-1],
     )
-    TextEncoder.pretrained(str(folder))
+    TextEncoder.pretrained(str(tiny_transformer))
     assert len(built) == 1
 
 
-def test_one_made_from_its_description_is_the_same_but_for_the_weights(folder: Path) -> None:
-    encoder, _ = TextEncoder.pretrained(str(folder))
+def test_one_made_from_its_description_is_the_same_but_for_the_weights(tiny_transformer: Path) -> None:
+    encoder, _ = TextEncoder.pretrained(str(tiny_transformer))
     again = TextEncoder.from_config(encoder.config)
     shapes, found = ({name: value.shape for name, value in one.state_dict().items()} for one in (encoder, again))
     assert shapes == found
     assert again.config == encoder.config
-    assert str(folder) not in str(encoder.config)
+    assert str(tiny_transformer) not in str(encoder.config)
 
 
-def test_a_caption_is_told_apart_from_the_text(folder: Path) -> None:
-    encoder, tokenizer = TextEncoder.pretrained(str(folder))
+def test_a_caption_is_told_apart_from_the_text(tiny_transformer: Path) -> None:
+    encoder, tokenizer = TextEncoder.pretrained(str(tiny_transformer))
     encoder.eval()
     with_dog, with_job = (tokenizer.pieces(tokenize("Oslo"), caption) for caption in ("a dog", "a job"))
     assert not torch.allclose(encoder(collate_pieces([with_dog], 1)), encoder(collate_pieces([with_job], 1)))
@@ -153,9 +129,11 @@ def test_features_in_training_are_those_in_serving(trained: Checkpoint, make_tra
     assert [window.tolist() for window in pieces.windows] == [window.tolist() for window in again.pieces.windows]
 
 
-def test_modality_dropout_takes_the_caption_with_the_image(folder: Path, make_trainer: Callable[..., Trainer]) -> None:
+def test_modality_dropout_takes_the_caption_with_the_image(
+    tiny_transformer: Path, make_trainer: Callable[..., Trainer]
+) -> None:
     changes = {"modalities": ("char", "text"), "text_encoder": "tiny-bert", "text_reads_captions": True}
-    text = TextEncoder.pretrained(str(folder))
+    text = TextEncoder.pretrained(str(tiny_transformer))
     trainer = make_trainer(TrainingConfig(), text=text, fusion="concatenation", **changes)
     captioned = [
         [

@@ -13,7 +13,7 @@ WordContextName = Literal["none", "bigru"]
 EntityEncoderName = Literal["lstm", "coupled_lstm", "none"]
 OptimizerName = Literal["adamw", "adagrad", "sgd"]
 ScheduleName = Literal["linear", "inverse", "constant"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class ConfigError(ValueError):
@@ -140,7 +140,7 @@ class TrainingConfig(_Config):
     vector_learning_rate: float = 1e-3
     text_learning_rate: float = 5e-5  # of a pretrained text encoder
     warmup_share: float = 0.0
-    precision: Precision = "float32"  # of the forward pass; bfloat16 is for GPUs, and 3 to 4 times slower on CPUs
+    precision: Precision = "auto"  # of the forward pass: bfloat16 on a GPU; on CPUs that is 3 to 4 times slower
     weight_decay: float = 1e-4  # L2 for adagrad and sgd, decoupled for adamw
     l1: float = 0.0  # times the sum of all trained weights' absolute values, in the loss
     label_smoothing: float = 0.0  # share of all sound tag sequences in what the gold says

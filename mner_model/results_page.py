@@ -11,6 +11,17 @@ from collections.abc import Sequence
 from mner_model.report import data_lines, lines, scores_table, types_table
 from mner_model.results import Measured, ResultsError, largest_vocabulary
 
+_ABLATION = (
+    "word-char-image",
+    "word-char-image+average_decay=0.0",
+    "word-char-image+word_dropout=0.0",
+    "word-char-image+modality_dropout=0.0",
+    "word-char-image+fusion=concatenation",
+    "word-char-image+label_smoothing=0.05",
+    "word-char-image+r_drop=1.0",
+    "pupil+teacher_share=0.0",
+    "pupil",
+)
 PRESETS_OF = {
     "moon": (
         "moon-char",
@@ -26,6 +37,7 @@ PRESETS_OF = {
     "trimod": ("trimod-text", "trimod-hashtag", "trimod-caption", "trimod"),
     "trimod-regularisation": ("trimod", "trimod-no-regularisation", "trimod-l1", "trimod-l2", "trimod-batch-norm"),
     "beyond": ("word-char-image", "pupil", "minilm", "minilm-caption", "minilm-multimodal", "mpnet"),
+    "ablation": _ABLATION,
 }
 _MARKED = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 _NOTHING = "Not measured yet."

@@ -87,6 +87,9 @@ class Trainer:
             raise ConfigError("segmentation_weight: expected 0 with soft targets or label_smoothing")
         self.config = config
         self.device = device
+        self.precision = config.precision
+        if config.precision == "auto":
+            self.precision = "bfloat16" if torch.device(device).type == "cuda" else "float32"
         torch.manual_seed(config.seed)
         text_encoder, pieces = text or (None, None)
         alphabet = alphabet_of(example.tokens for example in train)
@@ -166,9 +169,7 @@ class Trainer:
         self._optimizer.zero_grad()
         for posts in batches:
             batch = self.preprocessing.collate(posts).to(self.device)
-            with torch.autocast(
-                torch.device(self.device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
-            ):
+            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bfloat16"):
                 loss = self.model.loss(batch, self.config.word_dropout, self.config.r_drop)
             self._progress.loss += float(loss.detach()) * len(batch.mask)
             self._progress.posts += len(batch.mask)
@@ -251,6 +252,7 @@ class Trainer:
             "best_epoch": best.epoch,
             "validation_lenient_f1": _lenient_f1(best),
             "passes": [{"loss": report.loss, "validation_lenient_f1": _lenient_f1(report)} for report in self._reports],
+            "precision": self.precision,
             "torch": torch.__version__,
         }
 

@@ -56,9 +56,9 @@ def train_to(
         check_image_encoder(sources.image)
     check_destination(out)
     vectors, text = None, None
-    if {"word", "image"} & {*model.modalities}:
+    if in_words := [name for name in model.modalities if name in ("word", "image")]:
         if sources.vectors is None:
-            raise ConfigError(f"--vectors: the modalities {', '.join(model.modalities)} need word vectors")
+            raise ConfigError(f"--vectors: expected word vectors with the modalities {', '.join(in_words)}")
         say(f"reading {sources.vectors.name}")
         vectors = WordVectors(*read_vectors(sources.vectors, sources.words))
         dimension = vectors.vectors.shape[1]

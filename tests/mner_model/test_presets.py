@@ -137,7 +137,10 @@ def test_a_preset_that_reads_words_asks_for_vectors(tmp_path: Path) -> None:
         str(tmp_path / "m"),
     ]
     result = CliRunner().invoke(main, command)
-    assert (result.exit_code, result.stderr) == (1, "mner-model: --vectors: the modalities word need word vectors\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "mner-model: --vectors: expected word vectors with the modalities word\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mner_model.presets import PRESETS
+from mner_model.presets import PRESETS, preset
 from mner_model.results import Measured, ResultsError, read_results
 from mner_model.results_page import PRESETS_OF, filled, table
 
@@ -35,6 +35,10 @@ def test_the_page_has_every_table() -> None:
 
 def test_every_preset_stands_in_a_table() -> None:
     assert PRESETS.keys() <= set(chain.from_iterable(PRESETS_OF.values()))
+
+
+def test_every_row_of_a_table_is_a_preset_or_a_variant_of_one() -> None:
+    assert all(preset(name).name == name for name in chain.from_iterable(PRESETS_OF.values()))
 
 
 def test_the_page_and_the_readme_say_the_same_of_the_one_that_ships() -> None:

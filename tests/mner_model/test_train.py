@@ -48,7 +48,7 @@ def test_a_checkpoint_says_what_it_was_trained_on(small_checkpoint: Checkpoint) 
     assert story["data"]["train"]["posts"] == 160
     assert len(story["data"]["train"]["fingerprint"]) == 64
     assert set(story["data"]["validation"]) == {"made up"}
-    assert story["config"]["seed"] == 0
+    assert (story["config"]["seed"], story["precision"]) == (0, "float32")
     assert mention_hash("Oslo", "LOC") in small_checkpoint.seen_mentions.tolist()
     assert mention_hash("Oslo", "PER") not in small_checkpoint.seen_mentions.tolist()
 

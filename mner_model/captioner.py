@@ -137,15 +137,25 @@ class Captioner:
         An image's caption is the same alone as among others, but for float rounding where two are equally good.
         Raises ValueError for another shape or type, and for a beam or a length below 1.
         """
-        captions = []
+        return [self.text(words) for words in self.words(images, beam, max_words)]
+
+    def words(
+        self, images: Sequence[Tensor], beam: int = DEFAULT_BEAM, max_words: int = DEFAULT_MAX_WORDS
+    ) -> list[tuple[int, ...]]:
+        """The words of each image's `caption`, as their numbers in the vocabulary."""
+        said: list[tuple[int, ...]] = []
         for start in range(0, len(images), _IMAGES_AT_ONCE):
             some = [self.encoder.preprocess(image) for image in images[start : start + _IMAGES_AT_ONCE]]
-            captions += self.decode(self.encoder.grid(torch.stack(some)), beam, max_words)
-        return captions
+            said += self._decode(self.encoder.grid(torch.stack(some)), beam, max_words)
+        return said
+
+    def text(self, words: Sequence[int]) -> str:
+        """The caption that these words are, as people write it."""
+        return caption_text([self.vocabulary.forms[word] for word in words])
 
     @torch.inference_mode()
-    def decode(self, grids: Tensor, beam: int = DEFAULT_BEAM, max_words: int = DEFAULT_MAX_WORDS) -> list[str]:
-        """The second half of `caption`: float [images, places, channels] of `encoder.grid` to captions."""
+    def _decode(self, grids: Tensor, beam: int, max_words: int) -> list[tuple[int, ...]]:
+        """grids: float [images, places, channels] of `encoder.grid`."""
         places, keys, state = self.decoder.look(grids.float())
         places, keys = places.repeat_interleave(beam, dim=0), keys.repeat_interleave(beam, dim=0)
 
@@ -153,7 +163,7 @@ class Captioner:
             return self.decoder.next_word(words, places, keys, state)
 
         found = beam_search(step, state, start=START, end=END, beam=beam, max_words=max_words)
-        return [caption_text([self.vocabulary.forms[word] for word in hypothesis.words]) for hypothesis in found]
+        return [hypothesis.words for hypothesis in found]
 
 
 def caption_text(forms: Sequence[str]) -> str:

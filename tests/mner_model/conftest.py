@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from mner_model.caption_decoder import CaptionDecoder, DecoderConfig, caption_vocabulary
+from mner_model.captioner import Captioner
 from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example, example_from_words
 from mner_model.image_encoder import ImageEncoderConfig
+from mner_model.image_grid import GridEncoder
 from mner_model.results import Measured
 from mner_model.soft_target_file import TaughtPosts
 from mner_model.text_encoder import TextEncoder
@@ -143,6 +146,21 @@ def made_up_measured(f1: float = 0.7, speed: float = 100.0, **about: object) -> 
 @pytest.fixture(scope="session")
 def make_measured() -> Callable[..., Measured]:
     return made_up_measured
+
+
+@pytest.fixture(scope="session")
+def captioner_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A captioner that learned nothing: it says odd things, in words that the taggers made here know."""
+    torch.manual_seed(4)
+    vocabulary = caption_vocabulary(VECTOR_FORMS)
+    encoder = GridEncoder.load()
+    decoder = CaptionDecoder(DecoderConfig(12, 16, 0.0), encoder.channels, len(vocabulary)).eval()
+    with torch.no_grad():  # the first weights hardly tell one image from another
+        for parameter in decoder.parameters():
+            parameter.mul_(3)
+    folder = tmp_path_factory.mktemp("captioner") / "says odd things"
+    Captioner(encoder, ImageEncoderConfig(), decoder, vocabulary).save(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -28,6 +28,9 @@ from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
 from mner_model.text_encoder import ExtraMissing, TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
+
+if TYPE_CHECKING:
+    from mner_model.image_captions import CaptionerConfig
 
 __all__ = [
     "CONFIG_FILE",
@@ -59,7 +62,7 @@ class Checkpoint:
 
     label_vectors  float32 [labels, word_dimension], the words of the image encoder's labels; None without images
     seen_mentions  int64 [mentions], `data.mention_hashes` of the training data's mentions, sorted
-    image_encoder  the encoder's configuration as plain values; None without images
+    image_encoder  how images reach it, as `mner_model.image_captions.load_image_reader` takes it; None without images
     training       how it was trained and on what, for people
     """
 
@@ -77,10 +80,11 @@ class Checkpoint:
         """The words it knows."""
         return self.preprocessing.vocabulary
 
-    def set_image_encoder(self, config: ImageEncoderConfig) -> None:
-        """From here on images reach the tagger through this encoder, in words of this checkpoint's vocabulary."""
+    def set_image_encoder(self, config: "ImageEncoderConfig | CaptionerConfig") -> None:
+        """From here on images reach the tagger through this: label_words are of this checkpoint's vocabulary."""
         self.image_encoder = asdict(config)
-        self.label_vectors = label_vectors(self.vocabulary, self.model.words)
+        as_label_words = isinstance(config, ImageEncoderConfig) and config.output == "label_words"
+        self.label_vectors = label_vectors(self.vocabulary, self.model.words) if as_label_words else None
 
     def save(self, folder: str | Path) -> str:
         """Writes the folder beside its place, then puts it there, and returns the fingerprint.

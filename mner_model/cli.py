@@ -68,11 +68,15 @@ for command in (report, presets, teach, train_captioner, caption, plot, segment,
 @click.option("--name", help="The model's name in its records.  [default: the preset's]")
 @click.option(
     "--image-encoder",
-    default="efficientnet-lite0",
-    show_default=True,
-    help="Its labels stand for an image when tagging.",
+    show_default="efficientnet-lite0",
+    help="Its labels stand for an image, or for its caption, when tagging.",
 )
 @click.option("--image-weights", type=_FILE, help="State dict for it (.safetensors, .pth).  [default: as published]")
+@click.option(
+    "--captioner",
+    type=click.Path(path_type=Path),
+    help="Folder of what captions images when tagging, in place of labels; for models that read captions.",
+)
 @click.option(
     "--model", "model_changes", multiple=True, metavar="FIELD=VALUE", help="Change the preset's model; repeatable."
 )
@@ -91,8 +95,9 @@ def train(
     soft_targets: Path | None,
     out: Path,
     name: str | None,
-    image_encoder: str,
+    image_encoder: str | None,
     image_weights: Path | None,
+    captioner: Path | None,
     model_changes: tuple[str, ...],
     recipe_changes: tuple[str, ...],
     epochs: int | None,
@@ -115,13 +120,17 @@ def train(
         chosen = preset(preset_name)
         chosen.check_soft_targets(soft_targets)
         recipe = replace(chosen.recipe, seed=seed, epochs=epochs or chosen.recipe.epochs)
-        images = ImageEncoderConfig(image_encoder, str(image_weights) if image_weights else None, "label_words")
+        if captioner is not None and (image_encoder or image_weights):
+            raise ConfigError("--captioner: expected no --image-encoder and no --image-weights: it has its own")
+        images = ImageEncoderConfig(
+            image_encoder or ImageEncoderConfig().backbone, str(image_weights) if image_weights else None
+        )
         fingerprint = train_to(
             out,
             name or chosen.name,
             chosen.model.changed(_pairs(model_changes)),
             recipe.changed(_pairs(recipe_changes)),
-            Sources(train_files, valid_files, vectors, words, images, soft_targets),
+            Sources(train_files, valid_files, vectors, words, images, soft_targets, captioner),
             device=str(device_of(device)),
             say=say,
             on_epoch=say_epoch,

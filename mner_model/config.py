@@ -92,6 +92,11 @@ class ModelConfig(_Config):
     batch_norm: bool = False  # of the fused tokens
     dropout: float = 0.5
 
+    @property
+    def reads_captions(self) -> bool:
+        """Whether an image's caption is read as such: its words, or the whole of it behind the text."""
+        return "caption" in self.modalities or self.text_reads_captions
+
     def __post_init__(self) -> None:
         for name, allowed in (
             ("fusion", get_args(FusionName)),

@@ -74,7 +74,7 @@ def _tags(
 
 def _document(predictor: Predictor, example: Example) -> Document:
     embedding = None
-    if example.caption is not None and predictor.image_dimension is not None:
+    if example.caption is not None and predictor.reads_image_vectors:
         embedding = words_vector(caption_words(example.caption), predictor.vocabulary, predictor.word_encoder)
     return Document(example.text, embedding, example.tokens, example.caption)
 

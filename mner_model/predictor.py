@@ -14,9 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mner_model.batch import Features
 from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from mner_model.encoders import WordEncoder
-from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, ImageEncoderError
+from mner_model.image_captions import ImageReader, load_image_reader
+from mner_model.image_encoder import ImageEncoderError
 from mner_model.model import TaggedPost
 from mner_model.text import Tokens, tokenize
 from mner_model.vocabulary import Vocabulary
@@ -30,7 +32,7 @@ class Document:
 
     image_embedding  float32 [image_dimension] of `Predictor.embed_images`, None without an image
     tokens           of `Predictor.tokenize`, where the caller has them already
-    caption          of the image, for a tagger that reads captions
+    caption          of the image, for a tagger that reads captions; None for what the embedding says, if it says one
     """
 
     text: str
@@ -78,18 +80,22 @@ class ModalityWeights:
 
 
 class Predictor:
-    """A checkpoint and its image encoder, ready to serve."""
+    """A checkpoint and what reads images for it, ready to serve.
 
-    def __init__(self, checkpoint: Checkpoint, image_encoder: ImageEncoder | None, device: torch.device) -> None:
-        """Takes a loaded checkpoint; `image_encoder` None leaves every image out."""
+    To a tagger with the modality image an image is its embedding; to another that reads captions, what its embedding
+    says as one. A tagger with both gets no captions but those that a document brings.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, images: ImageReader | None, device: torch.device) -> None:
+        """Takes a loaded checkpoint; `images` None leaves every image out."""
         self._checkpoint = checkpoint
         self._model = checkpoint.model
-        self._images = image_encoder
+        self._images = images
         self.device = device
 
     @classmethod
     def load(cls, checkpoint: str | Path | None = None, device: str = "auto") -> Self:
-        """Reads a checkpoint folder (None: the shipped one) and the image encoder it names.
+        """Reads a checkpoint folder (None: the shipped one) and the image encoder or captioner that it names.
 
         device  auto (CUDA where there is one), cpu, cuda or cuda:N
 
@@ -97,14 +103,13 @@ class Predictor:
         """
         chosen = device_of(device)
         loaded = load_checkpoint(checkpoint, chosen)
-        encoder = None
+        images = None
         if loaded.image_encoder is not None:
             try:
-                config = ImageEncoderConfig(**loaded.image_encoder)
-                encoder = ImageEncoder.load(config, label_vectors=loaded.label_vectors, device=chosen)
-            except (ImageEncoderError, TypeError, ValueError) as error:
+                images = load_image_reader(loaded.image_encoder, loaded.label_vectors, chosen)
+            except (CheckpointError, ImageEncoderError, TypeError, ValueError) as error:
                 raise CheckpointError(f"checkpoint {checkpoint or 'of the package'}: image encoder: {error}") from error
-        return cls(loaded, encoder, chosen)
+        return cls(loaded, images, chosen)
 
     @property
     def name(self) -> str:
@@ -123,7 +128,7 @@ class Predictor:
 
     @property
     def image_fingerprint(self) -> str | None:
-        """sha256 of the image encoder's weights and preprocessing, None where images are not used."""
+        """sha256 of all that an image embedding depends on, None where images are not used."""
         return None if self._images is None else self._images.fingerprint
 
     @property
@@ -132,9 +137,14 @@ class Predictor:
         return None if self._images is None else self._images.dimension
 
     @property
+    def reads_image_vectors(self) -> bool:
+        """Whether an image embedding is a modality to it, in the space of its words; not a caption in numbers."""
+        return self._images is not None and self._has_image_modality
+
+    @property
     def reads_captions(self) -> bool:
         """Whether the captions of images tell it anything, be it that their words stand for the image."""
-        return self.image_dimension is not None or self._checkpoint.preprocessing.takes_captions
+        return self.reads_image_vectors or self._checkpoint.preprocessing.takes_captions
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -162,11 +172,11 @@ class Predictor:
 
     def preprocess_image(self, image: Tensor) -> Tensor:
         """One decoded image, uint8 [3, height, width], cut to the encoder's input, uint8 [3, size, size]."""
-        return self._encoder().preprocess(image)
+        return self._reader().preprocess(image)
 
     def embed_images(self, images: Sequence[Tensor]) -> npt.NDArray[np.float32]:
         """Decoded images, uint8 [3, height, width] each (preprocessed or not) → float32 [images, image_dimension]."""
-        return self._encoder().embed(images).numpy()
+        return self._reader().embed(images).numpy()
 
     def predict(
         self, posts: Sequence[Document | str], max_tokens: int = _BATCH_MAX_TOKENS, image_effect: bool = False
@@ -184,11 +194,7 @@ class Predictor:
         while order:
             rows = order[: _fitting([len(tokens[i]) for i in order], max_tokens)]
             order = order[len(rows) :]
-            preprocessing = self._checkpoint.preprocessing
-            features = [
-                preprocessing.features(tokens[i], self._embedding(documents[i]), documents[i].caption) for i in rows
-            ]
-            batch = preprocessing.collate(features)
+            batch = self._checkpoint.preprocessing.collate([self._features(documents[i], tokens[i]) for i in rows])
             found = dict(zip(rows, self._model.tag(batch.to(self.device)), strict=True))
             effects = self._image_effects(documents, tokens, found) if image_effect else {}
             for i, tagged in found.items():
@@ -218,8 +224,7 @@ class Predictor:
         tokens = tokenize(post.text)
         if not len(tokens):
             raise ValueError("expected a text with at least one token")
-        preprocessing = self._checkpoint.preprocessing
-        batch = preprocessing.collate([preprocessing.features(tokens, self._embedding(post), post.caption)])
+        batch = self._checkpoint.preprocessing.collate([self._features(post, tokens)])
         with torch.inference_mode():
             _, weights = self._model(batch.to(self.device))
         if weights is None:
@@ -251,15 +256,25 @@ class Predictor:
         if self._images is not None:
             self.embed_images([torch.zeros(3, 64, 64, dtype=torch.uint8)])
 
-    def _embedding(self, document: Document) -> npt.NDArray[np.float32] | None:
-        return document.image_embedding if "image" in self._model.config.modalities else None
+    @property
+    def _has_image_modality(self) -> bool:
+        return "image" in self._model.config.modalities
+
+    def _features(self, document: Document, tokens: Tokens) -> Features:
+        preprocessing, embedding, caption = self._checkpoint.preprocessing, document.image_embedding, document.caption
+        if self._has_image_modality:
+            return preprocessing.features(tokens, embedding, caption)
+        if caption is None and embedding is not None and self._images is not None:
+            caption = self._images.caption(embedding)
+        return preprocessing.features(tokens, caption=caption)
 
     def _has_image(self, document: Document) -> bool:
-        """Whether the tagger reads anything of an image here: an embedding or, where it reads them, a caption."""
-        reads_caption = self._checkpoint.preprocessing.takes_captions and bool(document.caption)
-        return reads_caption or self._embedding(document) is not None
+        """Whether an image is here that the tagger looks at, though it may say nothing to it, or a caption to read."""
+        takes_captions = self._checkpoint.preprocessing.takes_captions
+        looks = self._has_image_modality or (takes_captions and self._images is not None)
+        return (looks and document.image_embedding is not None) or (takes_captions and bool(document.caption))
 
-    def _encoder(self) -> ImageEncoder:
+    def _reader(self) -> ImageReader:
         if self._images is None:
             raise ValueError(f"model {self.name} does not use images")
         return self._images

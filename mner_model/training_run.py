@@ -1,12 +1,13 @@
 """A training from files to a checkpoint folder: `mner-model train` does one, `report` one for each preset and seed."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from mner_model.checkpoint import check_destination
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
 from mner_model.data import DataError, Example, read_conll
+from mner_model.image_captions import CaptionerConfig, load_image_reader
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import check_image_encoder
 from mner_model.labels import TagSet
@@ -22,16 +23,18 @@ class Sources:
 
     train, valid  CoNLL files to learn from and to choose by; captions of their images lie beside them
     vectors       pretrained word vectors, of which `words` are kept (None: all); for models with words or images
-    image         how images will reach the tagger when it serves; for models with images
+    image         whose labels tell the tagger of an image when it serves; for models with images or captions
     soft_targets  what `mner-model teach` wrote; None to learn from the gold alone
+    captioner     folder of what captions images when it serves, in place of labels; for models that read captions
     """
 
     train: Sequence[Path]
     valid: Sequence[Path]
     vectors: Path | None = None
     words: int | None = None
-    image: ImageEncoderConfig = field(default_factory=lambda: ImageEncoderConfig(output="label_words"))
+    image: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
     soft_targets: Path | None = None
+    captioner: Path | None = None
 
 
 def train_to(
@@ -52,8 +55,7 @@ def train_to(
     Raises CheckpointError, ConfigError, DataError, ImageEncoderError, SoftTargetsError, TextEncoderError,
     TrainingStateError or VectorsError in one sentence, before any training where that can be known.
     """
-    if reads_images := "image" in model.modalities:
-        check_image_encoder(sources.image)
+    image_encoder = _image_encoder(model, sources, say)
     check_destination(out)
     vectors, text = None, None
     if in_words := [name for name in model.modalities if name in ("word", "image")]:
@@ -69,7 +71,7 @@ def train_to(
         # a folder's name is enough for people, and where it lies is nobody's business
         model = replace(model, text_encoder=Path(model.text_encoder).name)
     train = [example for file in sources.train for example in _read(file, say)]
-    if reads_images and not any(example.caption for example in train):
+    if image_encoder is not None and not any(example.caption for example in train):
         say("no post to learn from has a caption (FILE.captions.tsv): the tagger will not learn what images mean")
     taught = None
     if sources.soft_targets is not None:
@@ -78,11 +80,37 @@ def train_to(
     trainer = Trainer(train, _validation_sets(sources.valid, say), vectors, model, recipe, device, text, taught)
     state_file = out.with_name(out.name + ".training")
     checkpoint = trainer.run(name, on_epoch, state_file)
-    if reads_images:
-        checkpoint.set_image_encoder(sources.image)
+    if image_encoder is not None:
+        checkpoint.set_image_encoder(image_encoder)
     fingerprint = checkpoint.save(out)
     state_file.unlink(missing_ok=True)
     return fingerprint
+
+
+def _image_encoder(
+    model: ModelConfig, sources: Sources, say: Callable[[str], None]
+) -> ImageEncoderConfig | CaptionerConfig | None:
+    """How images will reach the tagger when it serves, tried out now; None for a model that images tell nothing."""
+    has_images = "image" in model.modalities
+    if sources.captioner is not None:
+        if has_images or not model.reads_captions:
+            without = ", and without the modality image" if has_images else ""
+            raise ConfigError(
+                f"--captioner: expected a model that reads captions{without}, "
+                f"got the modalities {', '.join(model.modalities)}"
+            )
+        return CaptionerConfig.of(sources.captioner)
+    if has_images:
+        if model.reads_captions:
+            say("the modality image takes the image when tagging: captions are read where a caller brings them")
+        config = replace(sources.image, output="label_words")
+        check_image_encoder(config)
+        return config
+    if model.reads_captions:
+        config = replace(sources.image, output="labels")
+        load_image_reader(asdict(config))
+        return config
+    return None
 
 
 def captions_beside(file: Path) -> Path | None:

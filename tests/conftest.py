@@ -1,10 +1,11 @@
-"""For all tests: one thread a process, and a picture drawn here.
+"""For all tests: one thread a process, a picture drawn here, and a tagger that reads captions.
 
 On busy machines small models are many times slower with more threads.
 """
 
 import io
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
@@ -19,3 +20,35 @@ def drawn_picture() -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def caption_tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a tagger that reads captions and knows all words of ImageNet's labels, but learned nothing."""
+    import torch
+
+    from mner_model.checkpoint import Checkpoint
+    from mner_model.config import ModelConfig
+    from mner_model.image_encoder import ImageEncoderConfig, imagenet_labels, label_words
+    from mner_model.model import MultimodalTagger
+    from mner_model.preprocessing import Preprocessing
+    from mner_model.vocabulary import Alphabet, Vocabulary
+
+    config = ModelConfig(
+        modalities=("word", "caption"),
+        word_dimension=4,
+        side_hidden=3,
+        fusion="transformer_attention",
+        fused_dimension=6,
+        entity_encoder="none",
+    )
+    vocabulary = Vocabulary(sorted({word for label in imagenet_labels() for word in label_words(label)}))
+    alphabet = Alphabet("abc")
+    torch.manual_seed(0)
+    model = MultimodalTagger(config, words=len(vocabulary), trained_words=9, alphabet_size=len(alphabet))
+    preprocessing = Preprocessing.of(config, vocabulary, alphabet, None, None)
+    checkpoint = Checkpoint("reads captions", model.eval(), preprocessing)
+    checkpoint.set_image_encoder(ImageEncoderConfig(output="labels"))
+    folder = tmp_path_factory.mktemp("checkpoint") / "reads captions"
+    checkpoint.save(folder)
+    return folder

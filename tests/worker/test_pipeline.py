@@ -370,3 +370,25 @@ async def test_workers_share_their_embeddings_through_redis(drawn_picture: bytes
             hits = values("mner_cache_requests_total", pipeline.metrics)
     assert cached == [False, True]
     assert hits['mner_cache_requests_total{result="hit",tier="redis"}'] == 1
+
+
+async def test_a_tagger_of_captions_reads_what_a_picture_says_and_the_same_from_the_cache(
+    caption_tagger: Path, drawn_picture: bytes, tmp_path: Path
+) -> None:
+    predictor = Predictor.load(caption_tagger, "cpu")
+    read: list[list[list[int]]] = []
+    records = [post("p", "in Berlin", image_data=base64.b64encode(drawn_picture).decode())]
+    cached = []
+    with EmbeddedRedis(tmp_path) as redis:
+        for _ in ("encoding", "from Redis"):
+            async with running({"MNER_REDIS_URL": redis.url}, lambda: predictor) as pipeline:
+                hook = predictor._model.register_forward_hook(
+                    lambda model, given, output: read.append(given[0].caption_ids.tolist())
+                )
+                [outcome] = await pipeline.process(records)
+                hook.remove()
+            image = EntityRecord.decode(outcome.messages[0].value or b"").image
+            cached.append((image.status, image.cached))
+    assert cached == [("used", False), ("used", True)]
+    assert read[0] == read[1]
+    assert [predictor.vocabulary.forms[id_] for id_ in read[0][0]] == ["binder"]

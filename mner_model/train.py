@@ -116,7 +116,9 @@ class Trainer:
         }
         self._seen = torch.tensor(sorted(mention_hashes(train)), dtype=torch.int64)
         self._data = {
-            "train": _data_story(train, with_captions=bool({"image", "caption"} & {*model_config.modalities})),
+            "train": _data_story(
+                train, with_captions="image" in model_config.modalities or model_config.reads_captions
+            ),
             # validation is scored from its text alone
             "validation": {name: _data_story(examples) for name, examples in validation.items()},
         }

@@ -38,6 +38,7 @@ def failures() -> Iterator[None]:
     from mner_model.image_encoder import ImageEncoderError
     from mner_model.images import ImageUndecodable
     from mner_model.plots import PlotError
+    from mner_model.predictor import NoModalityWeights
     from mner_model.results import ResultsError
     from mner_model.soft_target_file import SoftTargetsError
     from mner_model.text_encoder import TextEncoderError
@@ -50,6 +51,7 @@ def failures() -> Iterator[None]:
         DataError,
         ImageEncoderError,
         ImageUndecodable,
+        NoModalityWeights,
         PlotError,
         ResultsError,
         SoftTargetsError,

@@ -10,6 +10,7 @@ from mner_model.console import failures, say
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from torch import Tensor
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
@@ -25,15 +26,14 @@ def plot() -> None:
     "--checkpoint", type=click.Path(path_type=Path), help="Checkpoint folder.  [default: the one in the package]"
 )
 @click.option("--image", type=_FILE, help="The post's image.")
-@click.option("--out", type=_OUT, help="PNG to write.  [default: a table on the terminal]")
+@click.option("--out", type=_OUT, help="PNG to write, FILE.png.  [default: a table on the terminal]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
 @click.argument("text")
 def attention(checkpoint: Path | None, image: Path | None, out: Path | None, device: str, text: str) -> None:
     """Show how much each modality counted for each token of TEXT (Moon et al. 2018, Figure 3)."""
     from rich.console import Console
 
-    from mner_model.images import decode
-    from mner_model.plots import heat_map_table, save_heat_map
+    from mner_model.plots import PlotError, heat_map_table, save_heat_map
     from mner_model.predictor import Document, Predictor
 
     with failures():
@@ -41,7 +41,9 @@ def attention(checkpoint: Path | None, image: Path | None, out: Path | None, dev
         picture: npt.NDArray[np.uint8] | None = None
         embedding = None
         if image is not None:
-            decoded = decode(image.read_bytes())
+            if predictor.image_dimension is None:
+                raise PlotError(f"--image: expected a model that reads images, {predictor.name} reads none")
+            decoded = _decoded(image)
             embedding = predictor.embed_images([decoded])[0]
             picture = decoded.permute(1, 2, 0).numpy()
         weights = predictor.modality_weights(Document(text, embedding))
@@ -52,11 +54,21 @@ def attention(checkpoint: Path | None, image: Path | None, out: Path | None, dev
             Console().print(heat_map_table(weights))
 
 
+def _decoded(file: Path) -> "Tensor":
+    from mner_model.images import ImageUndecodable, decode
+    from mner_model.plots import PlotError
+
+    try:
+        return decode(file.read_bytes())
+    except (ImageUndecodable, OSError) as error:
+        raise PlotError(f"{file}: cannot be decoded: {error}") from error
+
+
 @plot.command("learning-curve")
 @click.option(
     "--checkpoint", type=click.Path(path_type=Path), help="Checkpoint folder.  [default: the one in the package]"
 )
-@click.option("--out", type=_OUT, required=True, help="PNG to write.")
+@click.option("--out", type=_OUT, required=True, help="PNG to write, FILE.png.")
 def learning_curve(checkpoint: Path | None, out: Path) -> None:
     """Show loss and validation F1 of a checkpoint's training, pass by pass."""
     from mner_model.checkpoint import load_checkpoint

@@ -50,7 +50,7 @@ def save_heat_map(shown: ModalityWeights, path: Path, image: npt.NDArray[np.uint
 
     image  uint8 [height, width, 3]
 
-    Raises PlotError without matplotlib.
+    Raises PlotError without matplotlib, and where nothing can be written or what is no PNG is asked for.
     """
     figure_of = _figure_maker()
     width = max(4.0, _INCHES_A_TOKEN * len(shown.tokens))
@@ -68,7 +68,7 @@ def save_heat_map(shown: ModalityWeights, path: Path, image: npt.NDArray[np.uint
     figure.colorbar(drawn, ax=axes, label="weight")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # posts have signs that the font has not: boxes then
-        figure.savefig(path, dpi=_DOTS_PER_INCH)
+        _save(figure, path)
 
 
 def save_learning_curve(passes: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -76,8 +76,12 @@ def save_learning_curve(passes: Sequence[Mapping[str, Any]], path: Path) -> None
 
     passes  of a checkpoint's training: `loss` and `validation_lenient_f1` by set
 
-    Raises PlotError without matplotlib.
+    Raises PlotError as `save_heat_map` does.
     """
+    _save(_learning_curve(passes), path)
+
+
+def _learning_curve(passes: Sequence[Mapping[str, Any]]) -> Any:
     figure = _figure_maker()(figsize=(7.0, 4.0), layout="constrained")
     scores, losses = figure.add_subplot(), None
     numbers = range(1, len(passes) + 1)
@@ -90,8 +94,18 @@ def save_learning_curve(passes: Sequence[Mapping[str, Any]], path: Path) -> None
     losses.plot(numbers, [one["loss"] for one in passes], color="grey", linestyle="--", label="loss a post")
     losses.set_ylabel("loss a post, nats")
     handles = [handle for axes in (scores, losses) for handle in axes.get_legend_handles_labels()[0]]
-    scores.legend(handles=handles, loc="center right")
-    figure.savefig(path, dpi=_DOTS_PER_INCH)
+    # inside the axes it would cover a curve sooner or later
+    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    return figure
+
+
+def _save(figure: Any, path: Path) -> None:
+    if path.suffix.lower() != ".png":  # matplotlib would go by the ending
+        raise PlotError(f"{path}: expected a name that ends in .png")
+    try:
+        figure.savefig(path, dpi=_DOTS_PER_INCH)
+    except OSError as error:
+        raise PlotError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _figure_maker() -> Any:

@@ -65,6 +65,10 @@ class Prediction:
     entities: tuple[PredictedEntity, ...]
 
 
+class NoModalityWeights(ValueError):
+    """There are no weights to show; the message says whether for want of tokens or by the model's nature."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModalityWeights:
     """How much each modality counted for each token.
@@ -219,16 +223,16 @@ class Predictor:
     def modality_weights(self, post: Document) -> ModalityWeights:
         """How much each modality counted for each token of one post.
 
-        Raises ValueError for a text without tokens, and for a model whose fusion weighs nothing.
+        Raises NoModalityWeights for a text without tokens, and for a model whose fusion weighs nothing.
         """
         tokens = tokenize(post.text)
         if not len(tokens):
-            raise ValueError("expected a text with at least one token")
+            raise NoModalityWeights("expected a text with at least one token, got one without")
         batch = self._checkpoint.preprocessing.collate([self._features(post, tokens)])
         with torch.inference_mode():
             _, weights = self._model(batch.to(self.device))
         if weights is None:
-            raise ValueError(f"model {self.name} puts its modalities side by side and gives them no weights")
+            raise NoModalityWeights(f"model {self.name} puts its modalities side by side and gives them no weights")
         return ModalityWeights(tokens.surfaces, tuple(self._model.fusion.dimensions), weights[0].float().cpu().numpy())
 
     @staticmethod

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mner_model.checkpoint import Checkpoint
 from mner_model.cli import main
-from mner_model.plots import PlotError, heat_map_table, save_heat_map, save_learning_curve
+from mner_model.plots import PlotError, _learning_curve, heat_map_table, save_heat_map, save_learning_curve
 from mner_model.predictor import Document, ModalityWeights, Predictor
 
 SHOWN = ModalityWeights(
@@ -73,6 +73,55 @@ def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pyte
         save_heat_map(SHOWN, tmp_path / "map.png")
 
 
+def test_the_legend_of_a_learning_curve_covers_no_curve() -> None:
+    pytest.importorskip("matplotlib")
+    passes = [{"loss": 9.0 - n, "validation_lenient_f1": {"twitter2015": 0.5, "twitter2017": 0.6}} for n in range(9)]
+    figure = _learning_curve(passes)
+    figure.draw_without_rendering()
+    [legend] = figure.legends
+    assert len(legend.get_texts()) == 3
+    assert not any(legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("none/q.png", "cannot be written: No such file or directory"), ("q.pdf", "expected a name that ends in .png")],
+)
+@pytest.mark.parametrize("command", ["attention", "learning-curve"])
+def test_a_picture_that_cannot_be_written_there_is_one_line(
+    command: str, name: str, wrong: str, small_folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    text = ["Oslo"] if command == "attention" else []
+    code, out, err = plot(command, "--checkpoint", small_folder, "--out", tmp_path / name, *text)
+    assert (code, out, err) == (1, "", f"mner-model: {tmp_path / name}: {wrong}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_weights_to_show_attention_says_so_in_one_line(
+    train_small: Callable[..., Checkpoint], small_folder: Path, tmp_path: Path
+) -> None:
+    train_small(epochs=1, fusion="concatenation").save(tmp_path / "side by side")
+    code, _, err = plot("attention", "--checkpoint", tmp_path / "side by side", "Oslo")
+    assert (code, err) == (
+        1,
+        "mner-model: model made-up puts its modalities side by side and gives them no weights\n",
+    )
+    code, _, err = plot("attention", "--checkpoint", small_folder, "")
+    assert (code, err) == (1, "mner-model: expected a text with at least one token, got one without\n")
+
+
+def test_an_image_that_nobody_reads_is_refused(small_folder: Path, drawn_picture: bytes, tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(drawn_picture)
+    code, _, err = plot("attention", "--checkpoint", small_folder, "--image", tmp_path / "picture.png", "Oslo")
+    assert (code, err) == (1, "mner-model: --image: expected a model that reads images, made-up reads none\n")
+
+
+def plot(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, ["plot", *map(str, arguments)])
+    return result.exit_code, result.stdout, result.stderr
+
+
 def test_the_commands_draw(folder_with_images: Path, drawn_picture: bytes, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     (tmp_path / "picture.png").write_bytes(drawn_picture)
@@ -96,4 +145,4 @@ def test_a_checkpoint_that_tells_no_passes_and_an_image_that_is_none_are_one_lin
     (tmp_path / "broken.png").write_bytes(b"no image")
     image = CliRunner().invoke(main, ["plot", "attention", "--image", str(tmp_path / "broken.png"), "Oslo"])
     assert image.exit_code == 1
-    assert image.stderr.startswith("mner-model: ")
+    assert image.stderr == f"mner-model: {tmp_path / 'broken.png'}: cannot be decoded: unknown_format\n"

@@ -3,7 +3,9 @@
 The `transformers` library is an optional part of the package; without it everything else works.
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self, cast
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from mner_model.text_pieces import PieceBatch, PieceTokenizer
 
 LONGEST_WINDOW = 512
+_HUB_ANSWERS_WITHIN_S = 10.0
 
 
 class TextEncoderError(ValueError):
@@ -52,15 +55,20 @@ class TextEncoder(nn.Module):
     def pretrained(cls, name: str) -> tuple[Self, PieceTokenizer]:
         """Reads a Transformer and its tokenizer from a local folder, or from the hub under this name.
 
+        Where the hub does not answer at once, only what was fetched from it before is read.
+
         Raises TextEncoderError in one sentence when it cannot be had.
         """
         library = _library()
+        silence = None if Path(name).exists() else _hub_silence()
         try:
-            transformer = library.AutoModel.from_pretrained(name, dtype=torch.float32)
-            tokenizer = library.AutoTokenizer.from_pretrained(name)
-        # huggingface_hub raises a RuntimeError of its HTTP client where no hub can be reached
+            with _bars_on_terminals_only(library):
+                here_only = silence is not None
+                transformer = library.AutoModel.from_pretrained(name, dtype=torch.float32, local_files_only=here_only)
+                tokenizer = library.AutoTokenizer.from_pretrained(name, local_files_only=here_only)
+        # huggingface_hub raises a RuntimeError of its HTTP client where the hub goes away meanwhile
         except (OSError, ValueError, RuntimeError) as error:
-            why = str(error).splitlines()[0].rstrip(".")
+            why = silence or _first_line(error)
             if Path(name).exists():
                 raise TextEncoderError(f"text encoder {name}: cannot be read from the folder: {why}") from error
             raise TextEncoderError(
@@ -89,6 +97,40 @@ class TextEncoder(nn.Module):
             input_ids=pieces.piece_ids, attention_mask=pieces.piece_mask.long(), **segments
         ).last_hidden_state
         return cast(Tensor, hidden.flatten(0, 1)[pieces.token_index])
+
+
+def _hub_silence() -> str | None:
+    """Why the hub does not answer, None where it does, whatever it says.
+
+    Asked once: the library would try again and again for each file, and at last tell of its HTTP client instead.
+    """
+    from httpx import HTTPError, InvalidURL  # both come with transformers
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_HUB_ANSWERS_WITHIN_S)
+    except (HTTPError, InvalidURL, OSError) as error:
+        return f"{constants.ENDPOINT} does not answer: {_first_line(error)}"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")
+
+
+@contextmanager
+def _bars_on_terminals_only(library: ModuleType) -> Iterator[None]:
+    """The library draws its progress into logs too, a line after another."""
+    logging = library.utils.logging
+    quiet = not sys.stderr.isatty() and logging.is_progress_bar_enabled()
+    if quiet:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if quiet:
+            logging.enable_progress_bar()
 
 
 def _library() -> ModuleType:

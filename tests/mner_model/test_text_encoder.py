@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from mner_model import text_encoder
 from mner_model.batch import Features
 from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from mner_model.cli import main
@@ -23,6 +24,7 @@ from mner_model.train import Trainer
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
+huggingface_hub = pytest.importorskip("huggingface_hub")
 
 # the checkout's own packages, wherever the command runs
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
@@ -160,9 +162,31 @@ def test_without_a_hub_a_folder_is_asked_for(failure: type[Exception], monkeypat
     def no_hub(*_: object, **__: object) -> None:
         raise failure("no answer\nmore about it")
 
+    monkeypatch.setattr(text_encoder, "_hub_silence", lambda: None)
     monkeypatch.setattr(transformers.AutoModel, "from_pretrained", no_hub)
     with pytest.raises(TextEncoderError, match=r"is no folder, .* the hub: no answer; .*text_encoder=FOLDER"):
         TextEncoder.pretrained("somebody/something")
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    session = huggingface_hub.get_session()
+    send = session.send
+    monkeypatch.setattr(session, "send", lambda request, **how: [asked.append(request), send(request, **how)][-1])
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # where nobody listens
+    wrong = r"somebody/something: is no folder, .* the hub: http://127\.0\.0\.1:9 does not answer: .*refused; where"
+    with pytest.raises(TextEncoderError, match=wrong):
+        TextEncoder.pretrained("somebody/something")
+    assert len(asked) == 1
+
+
+def test_a_folder_is_read_without_asking_the_hub_and_without_a_bar_in_logs(
+    tiny_transformer: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(text_encoder, "_hub_silence", lambda: pytest.fail("the hub was asked"))
+    TextEncoder.pretrained(str(tiny_transformer))
+    assert capfd.readouterr().err == ""
+    assert transformers.utils.logging.is_progress_bar_enabled()
 
 
 def test_a_configuration_of_nothing_known_is_refused() -> None:

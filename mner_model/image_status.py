@@ -4,7 +4,10 @@ from enum import StrEnum
 
 
 class ImageStatus(StrEnum):
-    """What became of a post's image: the closed list behind the record's `image.status`."""
+    """What became of a post's image: the closed list behind the record's `image.status`.
+
+    To a model that reads no images every image is absent, and the record's `image.reason` says so.
+    """
 
     ABSENT = "absent"
     USED = "used"

@@ -55,11 +55,16 @@ class Post(Message):
     )
     lang: Language | None = Field(default=None, description="The language of the text, a BCP 47 tag.")
 
+    @property
+    def has_image(self) -> bool:
+        """Whether it brings an image or names one."""
+        return self.image_url is not None or self.image_data is not None
+
     @model_validator(mode="after")
     def _one_image_and_something_to_read(self) -> Self:
         if self.image_url is not None and self.image_data is not None:
             raise PydanticCustomError("image", "image_url and image_data: received both, expected at most one")
-        if not self.text and self.image_url is None and self.image_data is None:
+        if not self.text and not self.has_image:
             raise PydanticCustomError("text", "text: received an empty string without an image, expected text")
         return self
 

@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field
 from pydantic_core import to_json
 
 from mner_model.fields import Timestamp
 from mner_model.image_status import ImageStatus
-from mner_model.post import Identifier, Message
+from mner_model.post import Identifier, Message, Post
 
 if TYPE_CHECKING:
     from mner_model.predictor import PredictedEntity
@@ -47,6 +47,11 @@ class ImageReport(Message):
     digest: str | None = Field(default=None, description="SHA-256 of the image's bytes, once they were had.")
     cached: bool | None = Field(default=None, description="Whether its embedding came out of the cache.")
     reason: str | None = Field(default=None, description="Why the image was not used, in a sentence.")
+
+    @classmethod
+    def unread(cls, post: Post) -> Self:
+        """Of a model that reads no images: absent in either case, with the reason where the post has one."""
+        return cls(status=ImageStatus.ABSENT, reason="the model reads no images" if post.has_image else None)
 
 
 class ModelReport(Message):

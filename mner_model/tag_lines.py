@@ -75,7 +75,9 @@ def tag_posts(predictor: Predictor, posts: Sequence[Post], image_effect: bool = 
 
 
 def _image(predictor: Predictor, post: Post) -> tuple[ImageReport, npt.NDArray[np.float32] | None]:
-    if predictor.image_dimension is None or (post.image_data is None and post.image_url is None):
+    if predictor.image_dimension is None:
+        return ImageReport.unread(post), None
+    if not post.has_image:
         return _ABSENT, None
     if post.image_data is None:
         return _NOT_FETCHED, None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from mner_model.checkpoint import load_checkpoint
 from mner_model.cli import main
 from worker.errors import Rejected
 from worker.messages import EntityRecord, decode_post
@@ -97,14 +98,36 @@ def test_what_the_worker_dead_letters_tag_refuses_for_the_same_reason(line: byte
     assert (result.exit_code, answer["error"], answer["detail"]) == (1, rejected.value.reason, rejected.value.detail)
 
 
-async def test_the_worker_says_the_same(lines: list[bytes], tagged: list[bytes]) -> None:
-    pipeline = Pipeline(Settings.load({"MNER_REDIS_URL": "", "MNER_DEVICE": "cpu"}), Metrics())
+async def test_a_model_that_reads_no_images_says_so_of_posts_that_have_one(
+    caption_tagger: Path, lines: list[bytes], tmp_path: Path
+) -> None:
+    blind = load_checkpoint(caption_tagger)
+    blind.image_encoder = None
+    blind.save(tmp_path / "blind")
+    by_address = json.dumps({"id": "5", "text": "", "image_url": "https://example.org/a.png"}).encode()
+    given = [*lines, by_address]
+    result = CliRunner().invoke(
+        main, ["tag", "--device", "cpu", "--checkpoint", str(tmp_path / "blind"), "-"], input=b"\n".join(given)
+    )
+    published = await process(given, {"MNER_CHECKPOINT": str(tmp_path / "blind")})
+    absent, unread = {"status": "absent"}, {"status": "absent", "reason": "the model reads no images"}
+    for records in (result.stdout.encode().splitlines(), published):
+        assert [json.loads(record)["image"] for record in records] == [absent, unread, unread, absent, unread]
+
+
+async def process(lines: list[bytes], environ: dict[str, str]) -> list[bytes]:
+    """What the worker publishes of these posts."""
+    pipeline = Pipeline(Settings.load({"MNER_REDIS_URL": "", "MNER_DEVICE": "cpu", **environ}), Metrics())
     await pipeline.start()
     try:
         outcomes = await pipeline.process([Record(line) for line in lines])
     finally:
         await pipeline.close()
-    published = [outcome.messages[0].value or b"" for outcome in outcomes]
+    return [outcome.messages[0].value or b"" for outcome in outcomes]
+
+
+async def test_the_worker_says_the_same(lines: list[bytes], tagged: list[bytes]) -> None:
+    published = await process(lines, {})
     assert [without_times(record) for record in published] == [without_times(record) for record in tagged]
     for ours, theirs in zip(published, tagged, strict=True):
         confidences = [[e["confidence"] for e in json.loads(record)["entities"]] for record in (ours, theirs)]

@@ -18,9 +18,10 @@ from mner_model.predictor import Document, Prediction, Predictor
 from worker.embedding_cache import EmbeddingCache
 from worker.errors import DeadReason, ModelBroken, Rejected, SettingsRefused
 from worker.image_fetcher import ImageFetcher
-from worker.image_stage import NO_IMAGE, ImageStage, PostImage
+from worker.image_stage import ImageStage, PostImage
 from worker.messages import (
     ConsumedRecord,
+    ImageReport,
     ModelReport,
     Outcome,
     OutgoingMessage,
@@ -118,7 +119,7 @@ class Pipeline:
         ready = _Together(records)
         found: dict[int, PostImage] = {}
         try:
-            async with aclosing(self._images.as_ready(posts) if self._images else _no_images(posts)) as parts:
+            async with aclosing(self._images.as_ready(posts) if self._images else _unread_images(posts)) as parts:
                 ready.add(number for number in range(len(records)) if number not in posts)
                 async for images in parts:
                     found |= images
@@ -264,9 +265,9 @@ class Pipeline:
         return observe
 
 
-async def _no_images(posts: Iterable[int]) -> AsyncGenerator[dict[int, PostImage], None]:
+async def _unread_images(posts: Mapping[int, Post]) -> AsyncGenerator[dict[int, PostImage], None]:
     """For a model that has no use for them."""
-    yield dict.fromkeys(posts, NO_IMAGE)
+    yield {number: PostImage(ImageReport.unread(post)) for number, post in posts.items()}
 
 
 class _Together:

@@ -154,7 +154,10 @@ def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json
     from mner_model.predictor import Predictor
 
     with failures(), progress("evaluating") as on_progress:
-        result = evaluate_checkpoint(Predictor.load(checkpoint, device), data, captions, on_progress)
+        predictor = Predictor.load(checkpoint, device)
+        if captions is not None and not predictor.reads_captions:
+            say(f"model {predictor.name} reads no images: scored without --captions")
+        result = evaluate_checkpoint(predictor, data, captions, on_progress)
     if as_json:
         click.echo(json.dumps(result))
     else:

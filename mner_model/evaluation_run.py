@@ -24,11 +24,13 @@ def evaluate_checkpoint(
     """Tags a CoNLL file through the predictor, as serving does, and scores it.
 
     captions     machine captions of the posts' images; their words stand for the image. None: text alone. With them the
-                 same posts are scored once more without, as `without_images`
+                 same posts are scored once more without, as `without_images`; not read for a tagger that reads none
     on_progress  is told how many posts are done, and of how many
     returns      the object that `mner-model evaluate --json` prints
     Raises DataError for a file that cannot be read.
     """
+    if not predictor.reads_captions:
+        captions = None
     examples = read_conll(data, captions=captions)
     started = perf_counter()
     tags = _tags(predictor, examples, on_progress)

@@ -49,16 +49,28 @@ def test_evaluate_prints_a_table_for_people(small_folder: Path, data: Path) -> N
     assert all(word in out for word in ("strict", "lenient", "PER", "unseen", "2 posts"))
 
 
-def test_captions_change_the_data_and_are_counted(small_folder: Path, data: Path) -> None:
+def test_captions_change_the_data_and_are_counted(folder_with_images: Path, data: Path) -> None:
     results = []
     for captions in ([], ["--captions", data.with_suffix(".captions.tsv")]):
-        _, out, _ = run("evaluate", "--checkpoint", small_folder, "--data", data, "--json", *captions)
+        _, out, _ = run("evaluate", "--checkpoint", folder_with_images, "--data", data, "--json", *captions)
         results.append(json.loads(out)["data"])
     assert json.loads(out)["without_images"].keys() == {"strict", "lenient"}
     assert [result["captions"] for result in results] == [0, 2]
     assert results[0]["captions_fingerprint"] is None
     assert len(results[1]["captions_fingerprint"]) == 64
     assert results[0]["fingerprint"] == results[1]["fingerprint"]
+
+
+def test_captions_for_a_model_that_reads_none_are_neither_counted_nor_scored(small_folder: Path, data: Path) -> None:
+    arguments = ["evaluate", "--checkpoint", small_folder, "--data", data, "--json"]
+    results = []
+    for captions in ([], ["--captions", data.with_suffix(".captions.tsv")]):
+        code, out, err = run(*arguments, *captions)
+        results.append(json.loads(out))
+        results[-1].pop("posts_per_second")
+        assert code == 0
+    assert results[0] == results[1]
+    assert err == "model made-up reads no images: scored without --captions\n"
 
 
 def test_tag_gives_a_record_a_line_in_order(small_folder: Path, tmp_path: Path) -> None:
@@ -144,11 +156,11 @@ def test_bad_data_is_one_line_with_its_place(small_folder: Path, tmp_path: Path)
     assert "bad.txt:1: unknown tag 'B-GPE'" in err
 
 
-def test_captions_of_other_images_are_refused(small_folder: Path, data: Path) -> None:
+def test_captions_of_other_images_are_refused(folder_with_images: Path, data: Path) -> None:
     captions = data.with_suffix(".captions.tsv")
     captions.write_text("7\ta beach\n")
     for command in (
-        ("evaluate", "--checkpoint", small_folder, "--data", data, "--captions", captions),
+        ("evaluate", "--checkpoint", folder_with_images, "--data", data, "--captions", captions),
         ("train", "--preset", "moon-char", "--train", data, "--valid", data, "--out", data.parent / "out"),
     ):
         code, _, err = run(*command)

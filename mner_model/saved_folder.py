@@ -1,6 +1,7 @@
 """Folders that a model is saved in: replaced as a whole or not at all, and never somebody else's."""
 
 import shutil
+import stat
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -22,9 +23,7 @@ def saved_folder(folder: Path, known: Collection[str], what: str) -> Iterator[Pa
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield draft
-        draft.chmod(0o755)  # it and safetensors' files are made for their owner alone
-        for file in draft.iterdir():
-            file.chmod(0o644)
+        _open_as_the_umask_has_it(draft)
         _put_in_place(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -40,6 +39,17 @@ def check_folder(folder: Path, known: Collection[str], what: str) -> None:
     strangers = {path.name for path in folder.iterdir()} - set(known) if folder.exists() else set()
     if strangers:
         raise CheckpointError(f"{folder}: holds {min(strangers)}, which is no part of a {what}; name another folder")
+
+
+def _open_as_the_umask_has_it(draft: Path) -> None:
+    """The folder and safetensors' files in it are made for their owner alone."""
+    plain = draft / ".plain"
+    plain.touch()
+    mode = stat.S_IMODE(plain.stat().st_mode)
+    plain.unlink()
+    for file in draft.iterdir():
+        file.chmod(mode)
+    draft.chmod(mode | (mode & 0o444) >> 2)  # whoever may read may enter
 
 
 def _put_in_place(draft: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -53,7 +54,11 @@ def write_soft_targets(path: Path, taught: TaughtPosts, tagset: TagSet) -> None:
     about = {_METADATA: json.dumps({"format": FORMAT, "tags": tagset.tags, "about": dict(taught.about)})}
     draft = path.with_name(f".{path.name}.draft")
     path.parent.mkdir(parents=True, exist_ok=True)
+    draft.unlink(missing_ok=True)
+    draft.touch()
+    mode = stat.S_IMODE(draft.stat().st_mode)
     save_file(tensors, draft, about)
+    draft.chmod(mode)  # as the umask has it; safetensors makes files for their owner alone
     draft.replace(path)
 
 

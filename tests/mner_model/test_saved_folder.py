@@ -1,8 +1,11 @@
 """A saved folder is the old one or the new one, whatever happens while it is written."""
 
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from mner_model.saved_folder import CheckpointError, saved_folder
 
@@ -20,11 +23,25 @@ def fail_half_way(folder: Path) -> None:
         raise OSError("disk full")
 
 
-def test_what_is_written_is_there_at_the_end_and_readable_by_all(tmp_path: Path) -> None:
+def test_what_is_written_is_there_at_the_end(tmp_path: Path) -> None:
     write(tmp_path / "deep" / "thing", "new")
     assert (tmp_path / "deep" / "thing" / "weights").read_text() == "new"
-    assert (tmp_path / "deep" / "thing").stat().st_mode & 0o777 == 0o755
-    assert (tmp_path / "deep" / "thing" / "weights").stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in (tmp_path / "deep" / "thing").iterdir()] == ["weights"]
+
+
+@pytest.mark.parametrize(("umask", "folder", "file"), [(0o022, 0o755, 0o644), (0o077, 0o700, 0o600)])
+def test_a_folder_of_tensors_is_open_to_whom_the_umask_lets_in(
+    umask: int, folder: int, file: int, tmp_path: Path
+) -> None:
+    before = os.umask(umask)
+    try:
+        with saved_folder(tmp_path / "thing", KNOWN, "thing") as draft:
+            (draft / "config").touch()
+            save_file({"a": np.zeros(1)}, draft / "weights")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "thing").stat().st_mode & 0o777 == folder
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "thing").iterdir()} == {file}
 
 
 def test_an_older_one_stays_whole_when_writing_fails_and_no_draft_is_left(tmp_path: Path) -> None:

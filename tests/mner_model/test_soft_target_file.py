@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,17 @@ def test_the_fingerprint_tells_two_files_apart(tmp_path: Path) -> None:
         write_soft_targets(tmp_path / "targets", TaughtPosts({"a b": targets(2, seed)}), TAGSET)
         fingerprints.add(read_soft_targets(tmp_path / "targets", TAGSET).fingerprint)
     assert len(fingerprints) == 2
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_the_file_is_open_to_whom_the_umask_lets_in(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        write_soft_targets(tmp_path / "targets", TaughtPosts({"a b": targets(2)}), TAGSET)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "targets").stat().st_mode & 0o777 == mode
+    assert [path.name for path in tmp_path.iterdir()] == ["targets"]
 
 
 def test_targets_of_other_tags_are_refused(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 The tagger keeps its own tokens (`mner_model.text`); each is represented by its first piece.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,15 +92,33 @@ class PieceTokenizer:
         )
 
     def _windows(self, words: Sequence[str], second: Sequence[str] | None) -> "list[tuple[Encoding, int]]":
-        """The words in as few windows as they need, each with the number of its words."""
+        """The words in as few windows as they need, each with the number of its words.
+
+        A word that is too long for a window of its own is cut.
+        """
         whole = self._encode(words, second)
         if len(whole) <= self.longest_window:
             return [(whole, len(words))]
-        if len(words) == 1:
-            whole.truncate(self.longest_window)
-            return [(whole, 1)]
-        middle = len(words) // 2
-        return [*self._windows(words[:middle], second), *self._windows(words[middle:], second)]
+        windows = []
+        for start, end in pairwise(self._cuts(whole, len(words))):
+            window = self._encode(words[start:end], second)
+            window.truncate(self.longest_window)
+            windows.append((window, end - start))
+        return windows
+
+    def _cuts(self, whole: "Encoding", words: int) -> list[int]:
+        """Where windows begin, in words, and the end of the last: each is filled before the next is begun."""
+        lengths = Counter(
+            word for word, sequence in zip(whole.word_ids, whole.sequence_ids, strict=True) if sequence == 0
+        )
+        room = self.longest_window - (len(whole) - lengths.total())  # beside the caption and special pieces
+        cuts, filled = [0], 0
+        for word in range(words):
+            if filled and filled + lengths[word] > room:
+                cuts.append(word)
+                filled = 0
+            filled += lengths[word]
+        return [*cuts, words]
 
     def _encode(self, words: Sequence[str], second: Sequence[str] | None) -> "Encoding":
         return self._tokenizer.encode(list(words), second and list(second), is_pretokenized=True)

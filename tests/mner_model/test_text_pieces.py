@@ -65,6 +65,26 @@ def test_a_post_too_long_for_one_window_goes_into_several_and_no_token_is_lost()
     assert surfaces_at(tokenizer, tokenize(text), "a dog") == text.split()
 
 
+@given(
+    st.lists(st.sampled_from(["a", "\u200b", "berlin", "berliner", "oslo", "unheardof"]), min_size=1, max_size=9),
+    st.sampled_from([None, "a dog"]),
+    st.integers(8, 14),
+)
+def test_a_long_post_takes_as_few_windows_as_any_division_of_it(
+    words: list[str], caption: str | None, longest: int
+) -> None:
+    tokenizer = PieceTokenizer(JSON, longest)
+    second = caption.split() if caption else None
+    fewest = [0]  # windows for so many of the words; each word fits a window of its own
+    for end in range(1, len(words) + 1):
+        starts = [start for start in range(end) if len(tokenizer._encode(words[start:end], second)) <= longest]
+        fewest.append(1 + min(fewest[start] for start in starts))
+    windows = tokenizer._windows(words, second)
+    assert len(windows) == fewest[-1]
+    assert sum(count for _, count in windows) == len(words)
+    assert all(len(window) <= longest for window, _ in windows)
+
+
 def test_a_word_too_long_for_a_window_is_cut() -> None:
     pieces = PieceTokenizer(JSON, 6).pieces(tokenize("berlin" + "er" * 20))
     assert [len(window) for window in pieces.windows] == [6]

@@ -28,6 +28,7 @@ def segment(segmenter: Path | None, file: str) -> None:
     """Split the hashtags of FILE into words.
 
     FILE (- for standard input) has one a line, with or without #; their words come out, a line each.
+    Bytes that are not UTF-8 come out as they went in, and are no failure.
     """
     from mner_model.hashtags import HashtagSegmenter
 

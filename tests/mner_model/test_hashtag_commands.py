@@ -43,6 +43,7 @@ def test_bytes_that_are_no_text_leave_as_they_came() -> None:
     code, out, _ = run(segment, "-", given=b"\xff\xfeabc\xc3\n\xe2\x80\xa8x\rone\n")
     assert code == 0
     assert out.replace(b" ", b"") == b"\xff\xfeabc\xc3\nx\rone\n"
+    assert "not UTF-8 come out as they went in" in " ".join(run(segment, "--help")[1].decode().split())
 
 
 def test_a_folder_that_is_no_segmenter_fails_in_one_line(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""More posts for a teacher to read: words of posts swapped for words of like meaning, names for other names.
+"""More posts for a teacher to read: words of posts swapped for words with vectors like theirs.
+
+Any word takes part that has a vector, verbs and function words too, and what it is swapped for need not be of its kind:
+a name may become a word that is none.
 
 After the data augmentation of Jiao et al. 2020 (TinyBERT, section 3.2), with word vectors in place of a language model.
 What the new post means may be another thing than before, so only a teacher can say what its tags are.
@@ -41,7 +44,10 @@ class WordSwaps:
         return [self._forms[near] for near in self._known[row]]
 
     def swapped(self, text: str, share: float, drawn: random.Random) -> str:
-        """The text with this share of its words swapped, written as the words before them were: Oslo → Bergen."""
+        """The text with this share of the words that have neighbours swapped, written as they were: Oslo → Bergen.
+
+        share  the probability that such a word is swapped, by itself; each of its neighbours is as likely
+        """
         tokens = tokenize(text)
         parts, at = [], 0
         for surface, form, start, end in zip(tokens.surfaces, tokens.forms, tokens.starts, tokens.ends, strict=True):

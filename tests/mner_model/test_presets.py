@@ -1,6 +1,7 @@
 """Presets are configurations that train, and a command line may change them."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +107,30 @@ def test_a_variant_changes_fields_of_model_and_recipe_and_says_so_in_its_name() 
 def test_a_variant_of_what_is_not_there_is_refused(name: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         preset(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "moon-char+seed=7",
+            "preset moon-char: +seed makes no variant; say it behind a colon in `report`, by --seed in",
+        ),
+        (
+            "minilm+text_encoder=/home/ada/minilm",
+            "preset minilm: +text_encoder makes no variant; say it by --text-encoder in `report`, by --model",
+        ),
+    ],
+)
+def test_what_is_one_trainings_own_makes_no_variant(name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{re.escape(said)}"):
+        preset(name)
+
+
+def test_what_a_preset_is_can_be_read_out_of_order() -> None:
+    summaries = [one.summary for one in PRESETS.values()]
+    assert len(set(summaries)) == len(summaries)
+    assert [text for text in summaries if "the same" in text or re.search("|".join(PRESETS), text)] == []
 
 
 def test_the_command_line_goes_on_top_of_the_preset(tmp_path: Path) -> None:

@@ -17,13 +17,10 @@ import click
 from mner_model.console import failures, say, say_epoch
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from mner_model.presets import Preset
     from mner_model.results import Measured
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_SPEEDS = "posts/s: text alone, on machines that did other things too; good for orders of magnitude."
 
 
 @click.command()
@@ -155,39 +152,11 @@ def _preset_json(one: "Preset", measured: "Sequence[Measured]") -> dict[str, obj
 def _print_presets(presets: "Sequence[Preset]", measured: "Sequence[Measured]") -> None:
     from rich.console import Console
 
+    from mner_model.presets_list import PIPE_WIDTH, preset_lines
+
     console = Console()
-    if not console.is_terminal:
-        console.width = 100  # a pipe has no width, and 80 are few for this table
-    console.print(presets_table(presets, measured))
-    if measured:
-        console.print(f"F1: lenient, in percent, text alone, mean over (so many) seeds.\n{_SPEEDS}", highlight=False)
-
-
-def presets_table(presets: "Sequence[Preset]", measured: "Sequence[Measured]") -> "Table":
-    """A row a preset; what it is stands under its name, as figures leave no room beside it."""
-    from rich import box
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    from mner_model.results import summary
-
-    sets = sorted({one.data for one in measured if not one.with_images})
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("preset", min_width=36)
-    for column in ("parameters", *("\n".join([*name.split("/"), "F1"]) for name in sets), "posts/s", "MB"):
-        table.add_column(column, justify="right")
-    for one in presets:
-        notes = [one.summary, one.source, one.extra and f"needs the extra {one.extra}"]
-        name = Group(Text(one.name, "bold"), *(Padding(Text(note, "dim"), (0, 0, 0, 2)) for note in notes if note))
-        if in_short := summary(one.name, measured):
-            f1 = [
-                f"{100 * in_short.lenient_f1[data]:.2f} ({in_short.seeds[data]})" if data in in_short.seeds else ""
-                for data in sets
-            ]
-            speed, megabytes = f"{in_short.posts_per_second:,.0f}", f"{in_short.size_bytes / 1e6:.0f}"
-            table.add_row(name, f"{in_short.parameters:,}", *f1, speed, megabytes)
-        else:
-            table.add_row(name)
-    return table
+    # a pipe has no width but what COLUMNS says, which rich has read by now
+    if console.width < 1 or (not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit()):
+        console.width = PIPE_WIDTH
+    for line in preset_lines(presets, measured, console.width):
+        console.print(line, soft_wrap=True)

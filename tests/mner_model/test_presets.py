@@ -54,13 +54,32 @@ def measured(monkeypatch: pytest.MonkeyPatch, make_measured: Callable[..., Measu
 
 
 @pytest.mark.usefixtures("measured")
-def test_the_list_shows_means_of_what_was_measured_and_leaves_the_rest_blank() -> None:
-    lines = CliRunner().invoke(main, ["presets"]).stdout.splitlines()
-    assert max(map(len, lines)) <= 100
-    rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip().split(" ")[0] in PRESETS}
+@pytest.mark.parametrize("columns", ["80", "100", "120", None, "0", "wide"])
+def test_the_list_is_whole_at_any_usual_width(columns: str | None) -> None:
+    lines = CliRunner(env={"COLUMNS": columns}).invoke(main, ["presets"]).stdout.splitlines()
+    width = int(columns) if columns in ("80", "100", "120") else 100
+    assert 0.8 * width < max(map(len, lines)) <= width
+    assert [line.split() for line in lines[:3]] == [
+        ["twitter2015", "twitter2017"],
+        ["test", "valid"],
+        ["preset", "parameters", "F1", "F1", "posts/s", "MB"],
+    ]
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.partition(" ")[0] in PRESETS}
     assert rows.keys() == PRESETS.keys()
     assert rows["minilm"] == ["1,234", "75.00", "(2)", "90.00", "(1)", "100", "2"]
     assert rows["mpnet"] == []
+    whole = " ".join(" ".join(lines).split())
+    assert [one.summary for one in PRESETS.values() if one.summary not in whole] == []
+
+
+@pytest.mark.usefixtures("measured")
+def test_scores_that_do_not_fit_beside_stand_below() -> None:
+    lines = CliRunner(env={"COLUMNS": "60"}).invoke(main, ["presets"]).stdout.splitlines()
+    assert max(map(len, lines)) <= 60
+    at = lines.index(next(line for line in lines if line.startswith("minilm ")))
+    assert lines[at].split() == ["minilm", "1,234", "100", "2"]
+    below = " ".join(line.strip() for line in lines[at + 1 : at + 3])
+    assert below.startswith("F1 on twitter2015/test: 75.00 (2), F1 on twitter2017/valid: 90.00 (1)")
 
 
 @pytest.mark.usefixtures("measured")

@@ -5,7 +5,6 @@ As everywhere: data to stdout, everything else to stderr; exit status 0 done, 1 
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,7 +56,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--results",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="JSON file to put what was measured into, in place of earlier figures of the same.",
+    help="JSON file to put what was measured into, in place of earlier figures of the same training.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
 def report(
@@ -82,32 +81,32 @@ def report(
     A checkpoint that is there is taken as it is, so other data, vectors or passes want another OUT.
     """
     from mner_model.predictor import device_of
-    from mner_model.report import markdown, measure
+    from mner_model.report import command_line, markdown, measure, scored_sets
+    from mner_model.report_check import check_runs, recipe_of
     from mner_model.report_plan import planned
-    from mner_model.results import merge_results, read_results, results_json
+    from mner_model.results import merge_results, results_json
     from mner_model.training_run import Sources, train_to
 
     measured: list[Measured] = []
     with failures():
         runs = planned(preset_options, seeds, text_encoders, words)
-        for run in runs:
-            run.preset.check_soft_targets(soft_targets)
-        if results is not None and results.exists():
-            read_results(results)  # better to fail now than when all is trained
+        where = str(device_of(device))
+        tests = scored_sets(test_files)
+        sources = Sources(train_files, valid_files, vectors, soft_targets=soft_targets)
+        check_runs(runs, out, sources, epochs, results, tests, say)
         for run in runs:
             one, folder = run.preset, out / run.folder
             if not folder.exists():
-                taught_by = soft_targets if one.taught else None
-                sources = Sources(train_files, valid_files, vectors, run.words, soft_targets=taught_by)
-                recipe = replace(one.recipe, seed=run.seed, epochs=epochs or one.recipe.epochs)
                 say(f"{run.folder}: training")
-                where = str(device_of(device))
-                train_to(folder, one.name, one.model, recipe, sources, device=where, say=say, on_epoch=say_epoch)
-            measured += measure(one.name, run.seed, folder, test_files, device, say, run.words)
-        if results is not None:
-            merge_results(results, measured)
-            say(f"wrote {results}")
-    click.echo(results_json(measured) if as_json else markdown(measured, _command()), nl=False)
+                own = replace(sources, words=run.words, soft_targets=soft_targets if one.taught else None)
+                recipe = recipe_of(run, epochs)
+                train_to(folder, one.name, one.model, recipe, own, device=where, say=say, on_epoch=say_epoch)
+            of_run = measure(one.name, run.seed, folder, tests, device, say, run.words)
+            measured += of_run
+            if results is not None:
+                merge_results(results, of_run)
+                say(f"{run.folder}: put into {results}")
+    click.echo(results_json(measured) if as_json else markdown(measured, command_line(sys.argv[1:])), nl=False)
 
 
 @click.command()
@@ -124,12 +123,6 @@ def presets(as_json: bool) -> None:
                 click.echo(json.dumps(_preset_json(one, measured)))
         else:
             _print_presets(list(PRESETS.values()), measured)
-
-
-def _command() -> str:
-    """The command line that is running, data by the names people know it by, so that it can be given again."""
-    words = [f"{Path(word).parent.name}/{Path(word).name}" if os.sep in word else word for word in sys.argv[1:]]
-    return shlex.join(["mner-model", *words])
 
 
 def _preset_json(one: "Preset", measured: "Sequence[Measured]") -> dict[str, object]:

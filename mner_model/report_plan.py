@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from mner_model.config import ConfigError
 from mner_model.presets import PRESETS, Preset, preset
 
-_NEEDS_NO_VECTORS = {"char", "text"}  # modalities
-
 
 @dataclass(frozen=True)
 class Run:
@@ -50,7 +48,7 @@ def planned(
         one = preset(name)
         if name in folder_of:
             one = replace(one, model=replace(one.model, text_encoder=folder_of[name]))
-        kept: Sequence[int | None] = [None] if set(one.model.modalities) <= _NEEDS_NO_VECTORS else limits or [None]
+        kept: Sequence[int | None] = (limits or [None]) if one.in_words else [None]
         for limit, seed in itertools.product(kept, numbers):
             part = f"-{limit}-words" if len(kept) > 1 else ""
             folder = f"{name}{part}-seed{seed}"

@@ -43,6 +43,7 @@ __all__ = [
     "default_checkpoint",
     "folder_fingerprint",
     "load_checkpoint",
+    "training_story",
 ]
 
 FORMAT = 1
@@ -188,9 +189,16 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
     )
 
 
+def training_story(folder: Path) -> dict[str, Any]:
+    """How a checkpoint was trained and on what, without its weights; raises CheckpointError where there is none."""
+    return dict(_read_config(folder).get("training", {}))
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {folder}: {CONFIG_FILE} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise CheckpointError(f"checkpoint {folder}: {CONFIG_FILE} is not JSON: {error}") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:

@@ -37,7 +37,13 @@ _TRIMOD_RECIPE = TrainingConfig(
     word_dropout=0.0,
     average_decay=0.99,  # a pass is 82 steps
 )
+_TRIMOD = "words, characters, words of captions and of hashtags under Transformer attention"
 _MINILM, _MPNET = "all-MiniLM-L6-v2", "all-mpnet-base-v2"
+# what a variant cannot change, and where it is said instead
+_SAID_ELSEWHERE = {
+    "seed": "behind a colon in `report`, by --seed in `train`",
+    "text_encoder": "by --text-encoder in `report`, by --model text_encoder=FOLDER in `train`",
+}
 _TRANSFORMER_RECIPE = TrainingConfig(epochs=4, warmup_share=0.1, average_decay=0.99)
 # a small one has farther to go: higher rates and twice the passes gave more on the validation sets
 _SMALL_TRANSFORMER_RECIPE = replace(_TRANSFORMER_RECIPE, epochs=8, text_learning_rate=1e-4)
@@ -60,6 +66,16 @@ class Preset:
     extra: str = ""
     taught: bool = False
 
+    @property
+    def in_words(self) -> list[str]:
+        """The modalities that need word vectors."""
+        return [name for name in self.model.modalities if name in ("word", "image")]
+
+    def check_vectors(self, given: object) -> None:
+        """Raises ConfigError where it reads words and no vectors are given."""
+        if self.in_words and given is None:
+            raise ConfigError(f"--vectors: expected word vectors with the modalities {', '.join(self.in_words)}")
+
     def check_soft_targets(self, given: object) -> None:
         """Raises ConfigError where it wants soft targets and none are given."""
         if self.taught and given is None:
@@ -69,7 +85,8 @@ class Preset:
 def preset(name: str) -> Preset:
     """The preset of this name, or a variant of one: moon-word+dropout=0.3+char_encoder=cnn.
 
-    Raises ConfigError with the names or fields that there are.
+    The name is printed and names folders, so what is one training's own, its seed and where its Transformer lies, is no
+    part of it. Raises ConfigError with the names or fields that there are.
     """
     of, *changes = name.split("+")
     if of not in PRESETS:
@@ -79,6 +96,8 @@ def preset(name: str) -> Preset:
         field_name, equals, value = change.partition("=")
         if not equals:
             raise ConfigError(f"preset {name}: expected +FIELD=VALUE behind the name, got +{change}")
+        if field_name in _SAID_ELSEWHERE:
+            raise ConfigError(f"preset {of}: +{field_name} makes no variant; say it {_SAID_ELSEWHERE[field_name]}")
         if hasattr(found.model, field_name):
             found = replace(found, model=found.model.changed({field_name: value}))
         else:
@@ -123,8 +142,15 @@ _ALL = (
     _moon("moon-char", "characters alone", ["char"]),
     _moon("moon-word", "words alone", ["word"]),
     _moon("moon-word-char", "words and characters side by side", ["word", "char"]),
-    _moon("moon-char-cnn", "the same with a character CNN", ["word", "char"], char_encoder="cnn"),
-    _moon("moon-multitask", "the same, also finding mentions of any type", ["word", "char"], segmentation_weight=1.0),
+    _moon(
+        "moon-char-cnn", "words and characters side by side, with a character CNN", ["word", "char"], char_encoder="cnn"
+    ),
+    _moon(
+        "moon-multitask",
+        "words and characters side by side, also finding mentions of any type",
+        ["word", "char"],
+        segmentation_weight=1.0,
+    ),
     _moon("moon-attention", "words and characters under modality attention", ["word", "char"], fusion="attention"),
     _moon("moon-image", "words, characters and image side by side", ["word", "char", "image"]),
     _moon(
@@ -133,31 +159,45 @@ _ALL = (
         ["word", "char", "image"],
         fusion="attention",
     ),
-    _trimod("trimod", "words, characters, words of captions and of hashtags under Transformer attention, with dropout"),
-    _trimod("trimod-text", "the same from words and characters", ["word", "char"]),
-    _trimod("trimod-hashtag", "the same from words, characters and hashtags", ["word", "char", "hashtag"]),
-    _trimod("trimod-caption", "the same from words, characters and captions", ["word", "char", "caption"]),
-    _trimod("trimod-no-regularisation", "trimod without dropout", dropout=0.0),
+    _trimod("trimod", f"{_TRIMOD}, with dropout"),
+    _trimod("trimod-text", "words and characters under Transformer attention, with dropout", ["word", "char"]),
+    _trimod(
+        "trimod-hashtag",
+        "words, characters and words of hashtags under Transformer attention, with dropout",
+        ["word", "char", "hashtag"],
+    ),
+    _trimod(
+        "trimod-caption",
+        "words, characters and words of captions under Transformer attention, with dropout",
+        ["word", "char", "caption"],
+    ),
+    _trimod("trimod-no-regularisation", f"{_TRIMOD}, without dropout", dropout=0.0),
     # how strong the penalties are is ours: the next two
-    _trimod("trimod-l1", "trimod with an L1 penalty in place of dropout", dropout=0.0, l1=1e-5),
-    _trimod("trimod-l2", "trimod with an L2 penalty in place of dropout", dropout=0.0, weight_decay=1e-3),
-    _trimod("trimod-batch-norm", "trimod with batch normalisation in place of dropout", dropout=0.0, batch_norm=True),
+    _trimod("trimod-l1", f"{_TRIMOD}, with an L1 penalty in place of dropout", dropout=0.0, l1=1e-5),
+    _trimod("trimod-l2", f"{_TRIMOD}, with an L2 penalty in place of dropout", dropout=0.0, weight_decay=1e-3),
+    _trimod(
+        "trimod-batch-norm",
+        f"{_TRIMOD}, with batch normalisation in place of dropout",
+        dropout=0.0,
+        batch_norm=True,
+    ),
     Preset(
         "pupil",
-        "word-char-image, learning from what a larger tagger believes of many more posts",
+        "words, characters and words about the image under attention, learning also what a larger tagger believes",
         recipe=TrainingConfig(epochs=20),
         taught=True,
     ),
     _transformer("minilm", "a small pretrained Transformer beside characters", _MINILM),
     _transformer(
         "minilm-caption",
-        "the same with the image's caption as a second segment behind the text",
+        "a small pretrained Transformer beside characters, the image's caption a second segment behind the text",
         _MINILM,
         text_reads_captions=True,
     ),
     _transformer(
         "minilm-multimodal",
-        "text, characters, words, hashtags and words about the image under attention that can switch each off",
+        "a small pretrained Transformer, characters, words, hashtags and words about the image under attention that "
+        "can switch each off",
         _MINILM,
         modalities=("text", "char", "word", "hashtag", "image"),
         fusion="gated_attention",

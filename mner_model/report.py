@@ -4,14 +4,21 @@ What is done already is kept: a report that is stopped goes on, and one with a f
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from mner_model.checkpoint import training_story
+from mner_model.config import ConfigError
+from mner_model.data import captions_fingerprint, fingerprint, read_conll
 from mner_model.evaluation_run import evaluate_checkpoint
 from mner_model.predictor import Predictor
-from mner_model.results import Measured
+from mner_model.results import Measured, ResultsError, training_in_short
 from mner_model.training_run import captions_beside, set_name
 
 _READING = (
@@ -21,40 +28,117 @@ _READING = (
 _TYPES_READING = "Lenient F1 by type, and of mentions that are in the training data and that are not:"
 
 
+@dataclass(frozen=True)
+class ScoredSet:
+    """A data set to score on, with what it holds now.
+
+    captions              file of its images' captions; None where no post has one
+    fingerprint           as `mner_model.data.fingerprint` gives it
+    captions_fingerprint  likewise; None without captions
+    """
+
+    name: str
+    file: Path
+    captions: Path | None
+    fingerprint: str
+    captions_fingerprint: str | None
+
+    def told(self, with_images: bool) -> dict[str, str | None]:
+        """Its fingerprints, as scores on it tell them."""
+        captions = self.captions_fingerprint if with_images else None
+        return {"fingerprint": self.fingerprint, "captions_fingerprint": captions}
+
+
+def scored_sets(files: Iterable[Path]) -> list[ScoredSet]:
+    """Raises DataError for a file that cannot be read, ConfigError for a second one of a name."""
+    sets: dict[str, ScoredSet] = {}
+    for file in files:
+        name = set_name(file)
+        if name in sets:
+            raise ConfigError(f"--test {file}: a second one of the name {name}; give its folder another")
+        examples = read_conll(file, captions=captions_beside(file))
+        of_captions = captions_fingerprint(examples)
+        captions = captions_beside(file) if of_captions else None
+        sets[name] = ScoredSet(name, file, captions, fingerprint(examples), of_captions)
+    return list(sets.values())
+
+
 def measure(
     preset: str,
     seed: int,
     folder: Path,
-    tests: Iterable[Path],
+    tests: Iterable[ScoredSet],
     device: str,
     say: Callable[[str], None],
     words: int | None = None,
 ) -> list[Measured]:
     """Scores a trained checkpoint on each data set, from text alone and, where it reads images, with their captions.
 
-    Kept in results.json beside the checkpoint, by the checkpoint's fingerprint.
+    Kept in results.json beside the checkpoint, by the fingerprints of checkpoint, data and captions.
+    Raises CheckpointError, DataError, or ResultsError for a results.json that is damaged.
     """
     predictor = Predictor.load(folder, device)
     kept = folder.with_name(folder.name + ".results.json")
-    before = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    found = before.get(predictor.fingerprint, {})
+    found = _kept_scores(kept, predictor.fingerprint)
     size = sum(file.stat().st_size for file in folder.iterdir())
+    training = training_in_short(training_story(folder))
     measured = []
     for test in tests:
-        captions = captions_beside(test) if predictor.reads_captions else None
-        for beside in dict.fromkeys((None, captions)):
-            key = f"{set_name(test)}{' with captions' if beside else ''}"
+        for with_images in (False, True) if predictor.reads_captions and test.captions else (False,):
+            key = _key(test.told(with_images))
             if key not in found:
-                say(f"{preset}, seed {seed}: scoring on {key}")
-                found[key] = evaluate_checkpoint(predictor, test, beside)
-                kept.write_text(json.dumps({predictor.fingerprint: found}), encoding="utf-8")
-            measured.append(Measured(preset, seed, set_name(test), beside is not None, found[key], size, words))
+                say(f"{preset}, seed {seed}: scoring on {test.name}{' with captions' if with_images else ''}")
+                found[key] = evaluate_checkpoint(predictor, test.file, test.captions if with_images else None)
+                draft = kept.with_name(f".{kept.name}.{os.getpid()}")
+                draft.write_text(json.dumps({predictor.fingerprint: found}), encoding="utf-8")
+                draft.replace(kept)
+            measured.append(Measured(preset, seed, test.name, with_images, found[key], size, words, training))
     return measured
+
+
+def _kept_scores(file: Path, checkpoint: str) -> dict[str, Any]:
+    """Of a checkpoint, by what was scored: its fingerprints stand in the scores, whatever key they were kept under."""
+    if not file.exists():
+        return {}
+    try:
+        results = json.loads(file.read_text(encoding="utf-8")).get(checkpoint, {}).values()
+        return {_key(one["data"]): one for one in results}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ResultsError(f"{file}: damaged: {error}; remove it to score again") from error
+
+
+def _key(data: Mapping[str, Any]) -> str:
+    captions = data["captions_fingerprint"]
+    return f"data {data['fingerprint']}" + (f", captions {captions}" if captions else "")
+
+
+def command_line(words: Iterable[str]) -> str:
+    """The command with these words so that it can be given again, and nobody is told where the data lie.
+
+    Of a path that does not begin in the folder it was given in, its folder's name and its own are left.
+    """
+    shown: list[str] = []
+    for word in words:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        before = option or (shown[-1] if shown else "")
+        shown.append(f"{option}{equals}{_shown(before, value)}")
+    return shlex.join(["mner-model", *shown])
+
+
+def _shown(option: str, value: str) -> str:
+    head = ""
+    if option == "--text-encoder":
+        head, equals, _ = value.partition(os.sep)[0].rpartition("=")  # a preset's name has no slash
+        head += equals
+    path = Path(value.removeprefix(head))
+    if not path.is_absolute() and ".." not in path.parts:
+        return value
+    return head + "/".join([part for part in path.parts if part not in (path.anchor, "..")][-2:])
 
 
 def markdown(measured: Sequence[Measured], command: str) -> str:
     """The tables, and below them what the figures rest on."""
-    about = [*data_lines(measured), _checkpoints(measured)]
+    about = [*data_lines(measured), *_training_lines(measured), _checkpoints(measured)]
     parts = [scores_table(measured), _READING, _TYPES_READING, types_table(measured), lines(about)]
     return "\n\n".join([*parts, f"```\n{command}\n```"]) + "\n"
 
@@ -96,6 +180,28 @@ def data_lines(measured: Sequence[Measured]) -> list[str]:
         f"{name}: {data['posts']:,} posts, {data['mentions']:,} mentions, data {fingerprint[:12]}."
         for (name, fingerprint), data in about.items()
     ]
+
+
+def _training_lines(measured: Sequence[Measured]) -> list[str]:
+    """What they were trained on: a line for all, unless checkpoints that were there were trained on something else."""
+    about: dict[str, list[str]] = {}
+    for one in measured:
+        told = ", ".join(_fingerprints(one.training["data"])) if one.training else ""
+        about.setdefault(told or "nothing told", []).append(f"{_model(one)} seed {one.seed}")
+    return [f"Trained on {told}: {', '.join(dict.fromkeys(labels))}." for told, labels in about.items()]
+
+
+def _fingerprints(part: Any, name: str = "") -> Iterator[str]:
+    """Each fingerprint in what a checkpoint tells of its data, under the names that lead to it."""
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            more = {"fingerprint": "", "captions_fingerprint": "captions"}.get(key, key)
+            yield from _fingerprints(value, f"{name} {more}".strip())
+    elif isinstance(part, list):
+        for value in part:
+            yield from _fingerprints(value, name)
+    elif isinstance(part, str) and re.fullmatch(r"[0-9a-f]{64}", part):
+        yield f"{name} {part[:12]}"
 
 
 def lines(texts: Iterable[str]) -> str:

@@ -5,7 +5,6 @@ As everywhere: data to stdout, everything else to stderr; exit status 0 done, 1 
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,13 +16,10 @@ import click
 from mner_model.console import failures, say, say_epoch
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from mner_model.presets import Preset
     from mner_model.results import Measured
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_SPEEDS = "posts/s: text alone, on machines that did other things too; good for orders of magnitude."
 
 
 @click.command()
@@ -60,7 +56,7 @@ _SPEEDS = "posts/s: text alone, on machines that did other things too; good for 
 @click.option(
     "--results",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="JSON file to put what was measured into, in place of earlier figures of the same.",
+    help="JSON file to put what was measured into, in place of earlier figures of the same training.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
 def report(
@@ -85,32 +81,32 @@ def report(
     A checkpoint that is there is taken as it is, so other data, vectors or passes want another OUT.
     """
     from mner_model.predictor import device_of
-    from mner_model.report import markdown, measure
+    from mner_model.report import command_line, markdown, measure, scored_sets
+    from mner_model.report_check import check_runs, recipe_of
     from mner_model.report_plan import planned
-    from mner_model.results import merge_results, read_results, results_json
+    from mner_model.results import merge_results, results_json
     from mner_model.training_run import Sources, train_to
 
     measured: list[Measured] = []
     with failures():
         runs = planned(preset_options, seeds, text_encoders, words)
-        for run in runs:
-            run.preset.check_soft_targets(soft_targets)
-        if results is not None and results.exists():
-            read_results(results)  # better to fail now than when all is trained
+        where = str(device_of(device))
+        tests = scored_sets(test_files)
+        sources = Sources(train_files, valid_files, vectors, soft_targets=soft_targets)
+        check_runs(runs, out, sources, epochs, results, tests, say)
         for run in runs:
             one, folder = run.preset, out / run.folder
             if not folder.exists():
-                taught_by = soft_targets if one.taught else None
-                sources = Sources(train_files, valid_files, vectors, run.words, soft_targets=taught_by)
-                recipe = replace(one.recipe, seed=run.seed, epochs=epochs or one.recipe.epochs)
                 say(f"{run.folder}: training")
-                where = str(device_of(device))
-                train_to(folder, one.name, one.model, recipe, sources, device=where, say=say, on_epoch=say_epoch)
-            measured += measure(one.name, run.seed, folder, test_files, device, say, run.words)
-        if results is not None:
-            merge_results(results, measured)
-            say(f"wrote {results}")
-    click.echo(results_json(measured) if as_json else markdown(measured, _command()), nl=False)
+                own = replace(sources, words=run.words, soft_targets=soft_targets if one.taught else None)
+                recipe = recipe_of(run, epochs)
+                train_to(folder, one.name, one.model, recipe, own, device=where, say=say, on_epoch=say_epoch)
+            of_run = measure(one.name, run.seed, folder, tests, device, say, run.words)
+            measured += of_run
+            if results is not None:
+                merge_results(results, of_run)
+                say(f"{run.folder}: put into {results}")
+    click.echo(results_json(measured) if as_json else markdown(measured, command_line(sys.argv[1:])), nl=False)
 
 
 @click.command()
@@ -127,12 +123,6 @@ def presets(as_json: bool) -> None:
                 click.echo(json.dumps(_preset_json(one, measured)))
         else:
             _print_presets(list(PRESETS.values()), measured)
-
-
-def _command() -> str:
-    """The command line that is running, data by the names people know it by, so that it can be given again."""
-    words = [f"{Path(word).parent.name}/{Path(word).name}" if os.sep in word else word for word in sys.argv[1:]]
-    return shlex.join(["mner-model", *words])
 
 
 def _preset_json(one: "Preset", measured: "Sequence[Measured]") -> dict[str, object]:
@@ -155,39 +145,11 @@ def _preset_json(one: "Preset", measured: "Sequence[Measured]") -> dict[str, obj
 def _print_presets(presets: "Sequence[Preset]", measured: "Sequence[Measured]") -> None:
     from rich.console import Console
 
+    from mner_model.presets_list import PIPE_WIDTH, preset_lines
+
     console = Console()
-    if not console.is_terminal:
-        console.width = 100  # a pipe has no width, and 80 are few for this table
-    console.print(presets_table(presets, measured))
-    if measured:
-        console.print(f"F1: lenient, in percent, text alone, mean over (so many) seeds.\n{_SPEEDS}", highlight=False)
-
-
-def presets_table(presets: "Sequence[Preset]", measured: "Sequence[Measured]") -> "Table":
-    """A row a preset; what it is stands under its name, as figures leave no room beside it."""
-    from rich import box
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    from mner_model.results import summary
-
-    sets = sorted({one.data for one in measured if not one.with_images})
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("preset", min_width=36)
-    for column in ("parameters", *("\n".join([*name.split("/"), "F1"]) for name in sets), "posts/s", "MB"):
-        table.add_column(column, justify="right")
-    for one in presets:
-        notes = [one.summary, one.source, one.extra and f"needs the extra {one.extra}"]
-        name = Group(Text(one.name, "bold"), *(Padding(Text(note, "dim"), (0, 0, 0, 2)) for note in notes if note))
-        if in_short := summary(one.name, measured):
-            f1 = [
-                f"{100 * in_short.lenient_f1[data]:.2f} ({in_short.seeds[data]})" if data in in_short.seeds else ""
-                for data in sets
-            ]
-            speed, megabytes = f"{in_short.posts_per_second:,.0f}", f"{in_short.size_bytes / 1e6:.0f}"
-            table.add_row(name, f"{in_short.parameters:,}", *f1, speed, megabytes)
-        else:
-            table.add_row(name)
-    return table
+    # a pipe has no width but what COLUMNS says, which rich has read by now
+    if console.width < 1 or (not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit()):
+        console.width = PIPE_WIDTH
+    for line in preset_lines(presets, measured, console.width):
+        console.print(line, soft_wrap=True)

@@ -8,9 +8,12 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import eq
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+from mner_model.config import TrainingConfig
 
 OWN_RESULTS = Path(__file__).with_name("results.json")
 _DIGITS = 5  # of a fraction; a post of 5,000 moves F1 by more
@@ -27,6 +30,7 @@ class Measured:
     result      the object that `mner-model evaluate --json` prints
     size_bytes  of the checkpoint's folder
     words       pretrained words that were kept; None for all, and for a preset that reads none
+    training    what it was trained on, as `training_in_short` gives it; None where that was not told
     """
 
     preset: str
@@ -36,6 +40,7 @@ class Measured:
     result: Mapping[str, Any]
     size_bytes: int
     words: int | None = None
+    training: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> tuple[str, float, str, bool, int]:
@@ -89,6 +94,37 @@ def summary(preset: str, measured: Iterable[Measured]) -> Summary | None:
     )
 
 
+def training_in_short(story: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Of what a checkpoint tells of its training: recipe, what is not as it comes, and data, all that is told of them.
+
+    The seed is left out. None for a checkpoint that tells nothing.
+    """
+    if not story:
+        return None
+    plain = {**TrainingConfig().to_json(), "seed": story.get("config", {}).get("seed")}
+    chosen = {name: value for name, value in story.get("config", {}).items() if plain.get(name) != value}
+    return {"recipe": chosen, "data": dict(story.get("data", {}))}
+
+
+def differences(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None, *, foreseen: bool = False) -> list[str]:
+    """What two trainings in short do not share: the recipe, parts of the data; where one is not told, that.
+
+    foreseen  the other has not been yet: of its data is compared what is known
+    """
+    if one is None or other is None:
+        return [] if one == other else ["what is told of it"]
+    same = _holds if foreseen else eq
+    names = other["data"] if foreseen else one["data"] | other["data"]
+    different = [name for name in names if not same(one["data"].get(name), other["data"].get(name))]
+    return [*(["recipe"] if one["recipe"] != other["recipe"] else []), *different]
+
+
+def _holds(whole: Any, part: Any) -> bool:
+    if isinstance(whole, Mapping) and isinstance(part, Mapping):
+        return all(_holds(whole.get(name), value) for name, value in part.items())
+    return bool(whole == part)
+
+
 def read_results(file: Path = OWN_RESULTS) -> list[Measured]:
     """Raises ResultsError for a file that is not there or holds something else."""
     try:
@@ -103,14 +139,38 @@ def read_results(file: Path = OWN_RESULTS) -> list[Measured]:
 def merge_results(file: Path, measured: Iterable[Measured]) -> None:
     """Puts measurements into a file of results, in place of earlier ones of the same key; makes it where there is none.
 
-    Raises ResultsError for a file that holds something else, and leaves it alone.
+    Raises ResultsError for a file that holds something else or cannot be written, and where an earlier one is of
+    another training or of other data by the same name, which should not go unnoticed. The file is then left alone.
     """
-    before = read_results(file) if file.exists() else []
-    merged = {one.key: one for one in (*before, *measured)}
-    file.parent.mkdir(parents=True, exist_ok=True)
+    merged = {one.key: one for one in (read_results(file) if file.exists() else [])}
+    for one in measured:
+        before = merged.get(one.key)
+        if before is not None:
+            same_checkpoint = before.result["model"]["fingerprint"] == one.result["model"]["fingerprint"]
+            different = [] if same_checkpoint else differences(before.training, one.training)
+            refuse_differences(file, before, different, one.result["data"])
+        merged[one.key] = one
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_text(results_json(list(merged.values())), encoding="utf-8")
-    draft.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(results_json(list(merged.values())), encoding="utf-8")
+        draft.replace(file)
+    except OSError as error:
+        raise ResultsError(f"{file}: cannot be written: {error.strerror}") from error
+
+
+def refuse_differences(file: Path, before: Measured, different: Sequence[str], data: Mapping[str, Any]) -> None:
+    """Raises ResultsError if what a file has cannot be replaced by another measurement.
+
+    different  what their trainings do not share
+    data       what the other is scored on: fingerprint, captions_fingerprint
+    """
+    of_data = [before.result["data"][name] == data[name] for name in ("fingerprint", "captions_fingerprint")]
+    if different := [*different, *([] if all(of_data) else ["the data scored on"])]:
+        raise ResultsError(
+            f"{file}: has {before.preset}, seed {before.seed}, on {before.data} already, and it differs in "
+            f"{', '.join(different)}; remove that entry, or name another file"
+        )
 
 
 def results_json(measured: Sequence[Measured]) -> str:
@@ -123,13 +183,15 @@ def to_json(one: Measured) -> dict[str, Any]:
     """Plain values, fractions rounded."""
     about = {"preset": one.preset, "words": one.words, "seed": one.seed, "data": one.data}
     about |= {"with_images": one.with_images, "size_bytes": one.size_bytes}
-    return {**about, "result": _rounded(one.result)}
+    # what a training was is compared, so not rounded
+    return {**about, "training": one.training, "result": _rounded(one.result)}
 
 
 def _entry(one: Measured) -> str:
     about = to_json(one)
     parts = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in about.pop("result").items()]
-    return json.dumps(about)[:-1] + ', "result": {\n  ' + ",\n  ".join(parts) + "\n}}"
+    training = json.dumps(about.pop("training"))
+    return f'{json.dumps(about)[:-1]},\n "training": {training},\n "result": {{\n  ' + ",\n  ".join(parts) + "\n}}"
 
 
 def _rounded(value: Any) -> Any:

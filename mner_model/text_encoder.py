@@ -73,7 +73,8 @@ class TextEncoder(nn.Module):
                 raise TextEncoderError(f"text encoder {name}: cannot be read from the folder: {why}") from error
             raise TextEncoderError(
                 f"text encoder {name}: is no folder, and cannot be read from the hub: {why}; "
-                "where no hub can be reached, --model text_encoder=FOLDER names one that was fetched"
+                "where no hub can be reached, name the folder of one that was fetched: "
+                "`train --model text_encoder=FOLDER`, `report --text-encoder PRESET=FOLDER`"
             ) from error
         # it would be written into checkpoints, and where a folder lies is nobody's business
         transformer.config.name_or_path = Path(name).name
@@ -97,6 +98,11 @@ class TextEncoder(nn.Module):
             input_ids=pieces.piece_ids, attention_mask=pieces.piece_mask.long(), **segments
         ).last_hidden_state
         return cast(Tensor, hidden.flatten(0, 1)[pieces.token_index])
+
+
+def check_extra() -> None:
+    """Raises ExtraMissing where the transformers library is not installed."""
+    _library()
 
 
 def _hub_silence() -> str | None:

@@ -60,6 +60,12 @@ class _Progress:
     posts: int = 0
 
 
+def check_goals(model: ModelConfig, recipe: TrainingConfig, *, taught: bool) -> None:
+    """Raises ConfigError where a model cannot learn from soft targets but would have to."""
+    if (taught or recipe.label_smoothing) and model.segmentation_weight:
+        raise ConfigError("segmentation_weight: expected 0 with soft targets or label_smoothing")
+
+
 class Trainer:
     """Trains one tagger.
 
@@ -83,8 +89,7 @@ class Trainer:
     ) -> None:
         if not train or not validation or not all(validation.values()):
             raise ValueError("expected training examples and at least one non-empty validation set")
-        if (taught is not None or config.label_smoothing) and model_config.segmentation_weight:
-            raise ConfigError("segmentation_weight: expected 0 with soft targets or label_smoothing")
+        check_goals(model_config, config, taught=taught is not None)
         self.config = config
         self.device = device
         self.precision = config.precision

@@ -1,6 +1,7 @@
 """Presets are configurations that train, and a command line may change them."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,13 +54,32 @@ def measured(monkeypatch: pytest.MonkeyPatch, make_measured: Callable[..., Measu
 
 
 @pytest.mark.usefixtures("measured")
-def test_the_list_shows_means_of_what_was_measured_and_leaves_the_rest_blank() -> None:
-    lines = CliRunner().invoke(main, ["presets"]).stdout.splitlines()
-    assert max(map(len, lines)) <= 100
-    rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip().split(" ")[0] in PRESETS}
+@pytest.mark.parametrize("columns", ["80", "100", "120", None, "0", "wide"])
+def test_the_list_is_whole_at_any_usual_width(columns: str | None) -> None:
+    lines = CliRunner(env={"COLUMNS": columns}).invoke(main, ["presets"]).stdout.splitlines()
+    width = int(columns) if columns in ("80", "100", "120") else 100
+    assert 0.8 * width < max(map(len, lines)) <= width
+    assert [line.split() for line in lines[:3]] == [
+        ["twitter2015", "twitter2017"],
+        ["test", "valid"],
+        ["preset", "parameters", "F1", "F1", "posts/s", "MB"],
+    ]
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.partition(" ")[0] in PRESETS}
     assert rows.keys() == PRESETS.keys()
     assert rows["minilm"] == ["1,234", "75.00", "(2)", "90.00", "(1)", "100", "2"]
     assert rows["mpnet"] == []
+    whole = " ".join(" ".join(lines).split())
+    assert [one.summary for one in PRESETS.values() if one.summary not in whole] == []
+
+
+@pytest.mark.usefixtures("measured")
+def test_scores_that_do_not_fit_beside_stand_below() -> None:
+    lines = CliRunner(env={"COLUMNS": "60"}).invoke(main, ["presets"]).stdout.splitlines()
+    assert max(map(len, lines)) <= 60
+    at = lines.index(next(line for line in lines if line.startswith("minilm ")))
+    assert lines[at].split() == ["minilm", "1,234", "100", "2"]
+    below = " ".join(line.strip() for line in lines[at + 1 : at + 3])
+    assert below.startswith("F1 on twitter2015/test: 75.00 (2), F1 on twitter2017/valid: 90.00 (1)")
 
 
 @pytest.mark.usefixtures("measured")
@@ -106,6 +126,30 @@ def test_a_variant_changes_fields_of_model_and_recipe_and_says_so_in_its_name() 
 def test_a_variant_of_what_is_not_there_is_refused(name: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         preset(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "moon-char+seed=7",
+            "preset moon-char: +seed makes no variant; say it behind a colon in `report`, by --seed in",
+        ),
+        (
+            "minilm+text_encoder=/home/ada/minilm",
+            "preset minilm: +text_encoder makes no variant; say it by --text-encoder in `report`, by --model",
+        ),
+    ],
+)
+def test_what_is_one_trainings_own_makes_no_variant(name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{re.escape(said)}"):
+        preset(name)
+
+
+def test_what_a_preset_is_can_be_read_out_of_order() -> None:
+    summaries = [one.summary for one in PRESETS.values()]
+    assert len(set(summaries)) == len(summaries)
+    assert [text for text in summaries if "the same" in text or re.search("|".join(PRESETS), text)] == []
 
 
 def test_the_command_line_goes_on_top_of_the_preset(tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
 """A report trains what is missing, scores it, and says all that is needed to repeat it."""
 
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from mner_model.checkpoint import training_story
 from mner_model.cli import main
-from mner_model.report import markdown, scores_table
+from mner_model.report import command_line, markdown, measure, scored_sets, scores_table
 from mner_model.results import Measured, merge_results, read_results
+from mner_model.training_run import train_to
+from mner_model.training_state import TrainingStateError
 
 MakeMeasured = Callable[..., Measured]
 
@@ -137,20 +142,218 @@ def test_each_vocabulary_is_trained_and_scored_for_itself(data: Path, tmp_path: 
     }
 
 
-def test_results_are_kept_by_the_checkpoints_fingerprint(data: Path, tmp_path: Path) -> None:
+def test_scores_are_kept_by_the_fingerprints_of_checkpoint_and_data(data: Path, tmp_path: Path) -> None:
     report(data, tmp_path / "out", "--preset", "moon-char:0")
     kept = json.loads((tmp_path / "out" / "moon-char-seed0.results.json").read_text(encoding="utf-8"))
     [(fingerprint, found)] = kept.items()
     assert len(fingerprint) == 64
-    assert list(found) == ["made-up/test"]
+    assert list(found) == [f"data {result['data']['fingerprint']}" for result in found.values()]
 
 
-def test_kept_results_are_believed_as_long_as_the_checkpoint_is_the_same(data: Path, tmp_path: Path) -> None:
-    report(data, tmp_path / "out", "--preset", "moon-char:0")
+@pytest.mark.parametrize("key", [None, "made-up/test"], ids=["as kept now", "as kept before"])
+def test_kept_scores_are_believed_as_long_as_checkpoint_and_data_are_the_same(
+    key: str | None, data: Path, tmp_path: Path
+) -> None:
+    def first_cell() -> str:
+        return rows(report(data, tmp_path / "out", "--preset", "moon-char:0"), "moon-char")[0][1]
+
+    first_cell()
     kept = tmp_path / "out" / "moon-char-seed0.results.json"
     [(fingerprint, found)] = json.loads(kept.read_text(encoding="utf-8")).items()
-    found["made-up/test"]["lenient"]["f1"] = 0.1234
-    kept.write_text(json.dumps({fingerprint: found}), encoding="utf-8")
-    assert rows(report(data, tmp_path / "out", "--preset", "moon-char:0"), "moon-char")[0][1].startswith("12.34 ")
-    kept.write_text(json.dumps({"other": found}), encoding="utf-8")
-    assert not rows(report(data, tmp_path / "out", "--preset", "moon-char:0"), "moon-char")[0][1].startswith("12.34 ")
+    [(name, scores)] = found.items()
+    scores["lenient"]["f1"] = 0.1234
+    kept.write_text(json.dumps({fingerprint: {key or name: scores}}), encoding="utf-8")
+    assert first_cell().startswith("12.34 ")
+    test = data / "test.txt"
+    before = test.read_text(encoding="utf-8")
+    test.write_text(POSTS * 5, encoding="utf-8")
+    assert not first_cell().startswith("12.34 ")
+    test.write_text(before, encoding="utf-8")
+    assert first_cell().startswith("12.34 ")  # what is scored since stands beside it
+    kept.write_text(json.dumps({"other": {name: scores}}), encoding="utf-8")
+    assert not first_cell().startswith("12.34 ")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}'])
+def test_damaged_scores_are_one_line(text: str, data: Path, tmp_path: Path) -> None:
+    report(data, tmp_path / "out", "--preset", "moon-char:0")
+    kept = tmp_path / "out" / "moon-char-seed0.results.json"
+    fingerprint = next(iter(json.loads(kept.read_text(encoding="utf-8"))))
+    kept.write_text(text.replace("a", fingerprint), encoding="utf-8")
+    ended = run(data, tmp_path / "out", "--preset", "moon-char:0")
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith(f"mner-model: {kept}: damaged: ")
+
+
+def test_other_captions_are_scored_anew_and_text_alone_is_not(folder_with_images: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(folder_with_images, tmp_path / "made")
+    test, said = tmp_path / "test.txt", list[str]()
+    test.write_text(f"IMGID:1\n{POSTS}", encoding="utf-8")
+    for caption, scorings in (("a dog", 2), ("a dog", 0), ("a cat", 1), ("a dog", 0)):
+        (tmp_path / "test.captions.tsv").write_text(f"1\t{caption}\n", encoding="utf-8")
+        said.clear()
+        sets = scored_sets([test])
+        alone, captioned = measure("made", 0, folder, sets, "cpu", said.append)
+        assert len(said) == scorings
+        assert (alone.with_images, alone.result["data"]["captions_fingerprint"]) == (False, None)
+        assert captioned.result["data"]["captions_fingerprint"] == sets[0].captions_fingerprint
+
+
+def test_a_second_test_set_of_a_name_is_refused(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "made-up" / "test.txt"
+    other.parent.mkdir(parents=True)
+    other.write_text(POSTS, encoding="utf-8")
+    ended = run(data, tmp_path / "out", "--preset", "moon-char:0", "--test", str(other))
+    assert ended.exit_code == 1
+    assert ended.stderr.endswith(": a second one of the name made-up/test; give its folder another\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_names_the_data_of_the_training(data: Path, tmp_path: Path) -> None:
+    text = report(data, tmp_path / "out", "--preset", "moon-char:0")
+    story = training_story(tmp_path / "out" / "moon-char-seed0")["data"]
+    train, valid = story["train"]["fingerprint"], story["validation"]["made-up/valid"]["fingerprint"]
+    told = f"Trained on train {train[:12]}, validation made-up/valid {valid[:12]}: moon-char seed 0."
+    assert told in text
+
+
+def test_whatever_a_checkpoint_tells_of_its_data_is_named(make_measured: MakeMeasured) -> None:
+    data = {
+        "train": {"posts": 5, "fingerprint": "a" * 64, "captions_fingerprint": "b" * 64},
+        "vectors": {"words": 7, "fingerprint": "c" * 64},
+        "soft_targets": {"fingerprint": "d" * 64, "teachers": [{"name": "large", "fingerprint": "e" * 64}]},
+    }
+    text = markdown([make_measured(training={"recipe": {}, "data": data}), make_measured(seed=1)], "command")
+    names = ("train", "train captions", "vectors", "soft_targets", "soft_targets teachers")
+    told = ", ".join(f"{name} {letter * 12}" for name, letter in zip(names, "abcde", strict=True))
+    assert f"Trained on {told}: word seed 0.  \nTrained on nothing told: word seed 1.  \n" in text
+
+
+def test_figures_of_another_training_are_not_overwritten(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    report(data, tmp_path / "out", "--results", str(file), "--preset", "moon-char:0")
+    before = file.read_text(encoding="utf-8")
+    for part, times, epochs, what in (
+        ("train", 31, "2", "train"),
+        ("train", 30, "3", "recipe"),
+        ("valid", 5, "2", "validation"),
+        ("valid", 3, "1", "recipe"),
+        ("test", 5, "2", "the data scored on"),
+    ):
+        (data / f"{part}.txt").write_text(POSTS * times, encoding="utf-8")
+        out = tmp_path / "other"
+        ended = run(data, out, "--results", str(file), "--preset", "moon-char:0", "--epochs", epochs)
+        assert ended.stderr == (
+            f"mner-model: {file}: has moon-char, seed 0, on made-up/test already, and it differs in {what}; "
+            "remove that entry, or name another file\n"
+        )
+        assert not out.exists(), "before anything is trained"
+    assert file.read_text(encoding="utf-8") == before
+
+
+def test_the_same_training_again_may_replace_its_figures(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    for out in ("one", "two"):
+        report(data, tmp_path / out, "--results", str(file), "--preset", "moon-char:0")
+    [entry] = read_results(file)
+    assert entry.training is not None
+    assert entry.training["recipe"]["epochs"] == 2
+    assert entry.training["data"] == training_story(tmp_path / "two" / "moon-char-seed0")["data"]
+
+
+def test_a_checkpoint_that_was_trained_otherwise_is_told_of(data: Path, tmp_path: Path) -> None:
+    report(data, tmp_path / "out", "--preset", "moon-char:0")
+    assert "taken as it is" not in run(data, tmp_path / "out", "--preset", "moon-char:0").stderr
+    (data / "train.txt").write_text(POSTS, encoding="utf-8")
+    ended = run(data, tmp_path / "out", "--preset", "moon-char:0", "--epochs", "3")
+    told = "moon-char-seed0: taken as it is, though its training differs in recipe, train\n"
+    assert (ended.exit_code, ended.stderr) == (0, told)
+
+
+def test_a_failure_does_not_cost_what_was_measured_before(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_second(folder: Path, *rest: object, **named: object) -> str:
+        if folder.name == "moon-char-seed1":
+            raise TrainingStateError("no more")
+        return train_to(folder, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("mner_model.training_run.train_to", fails_second)
+    file = tmp_path / "results.json"
+    ended = run(data, tmp_path / "out", "--results", str(file), "--preset", "moon-char:0,1")
+    assert (ended.exit_code, ended.stderr.splitlines()[-1]) == (1, "mner-model: no more")
+    assert [(one.preset, one.seed) for one in read_results(file)] == [("moon-char", 0)]
+
+
+BEFORE_TRAINING = {
+    "no vectors": (["moon-word"], "--vectors: expected word vectors with the modalities word"),
+    "no vectors in the file": (["moon-word", "--vectors", "DATA/train.txt"], "DATA/train.txt:1: expected a word and "),
+    "no soft targets": (["pupil"], "preset pupil: expected --soft-targets, what "),
+    "soft targets that are none": (
+        ["pupil", "--soft-targets", "DATA/test.txt", "--vectors", "DATA/vectors.txt"],
+        "DATA/test.txt: damaged, or not soft targets: ",
+    ),
+    "goals that exclude each other": (
+        ["moon-multitask+label_smoothing=0.1", "--vectors", "DATA/vectors.txt"],
+        "segmentation_weight: expected 0 with soft targets or label_smoothing",
+    ),
+    "a folder without a Transformer": (
+        ["minilm", "--text-encoder", "DATA"],
+        "text encoder DATA: cannot be read from the folder: ",
+    ),
+    "results that cannot be written": (
+        ["moon-char", "--results", "DATA/train.txt/results.json"],
+        "DATA/train.txt/results.json: cannot be written: ",
+    ),
+    "no such device": (["moon-char", "--device", "cuda:99"], "device cuda:99: this machine has "),
+    "a checkpoint that is none": (["moon-char:7"], "checkpoint OUT/moon-char-seed7: config.json cannot be read: "),
+}
+
+
+@pytest.mark.parametrize(("options", "said"), BEFORE_TRAINING.values(), ids=BEFORE_TRAINING)
+def test_what_would_fail_later_is_told_before_the_first_training(
+    options: list[str], said: str, data: Path, tmp_path: Path
+) -> None:
+    (data / "vectors.txt").write_text("oslo 0.1 0.2\n", encoding="utf-8")
+    out = tmp_path / "out"
+    (out / "moon-char-seed7").mkdir(parents=True)
+    words = [word.replace("DATA", str(data)) for word in ["--preset", "moon-char:0", "--preset", *options]]
+    ended = run(data, out, *words)
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    expected = said.replace("DATA", str(data)).replace("OUT", str(out))
+    assert ended.stderr.startswith(f"mner-model: {expected}")
+    assert [path.name for path in out.iterdir()] == ["moon-char-seed7"]
+
+
+def test_a_missing_extra_is_told_before_the_first_training(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    ended = run(data, tmp_path / "out", "--preset", "moon-char:0", "--preset", "minilm")
+    assert (ended.exit_code, ended.stderr.splitlines()[0].endswith("'mner-stream[transformer]'")) == (1, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_words_at_all_are_wrong_usage(data: Path, tmp_path: Path) -> None:
+    assert run(data, tmp_path / "out", "--preset", "moon-word", "--words", "0").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--out=/tmp/d/rep"], "--out=d/rep"),
+        (["--out", "/rep"], "--out rep"),
+        (["--out", "runs/new/report"], "--out runs/new/report"),
+        (["--train", "../../home/ada/t15/train.txt"], "--train t15/train.txt"),
+        (["--train", "/data/a=b/t15/train.txt"], "--train t15/train.txt"),
+        (["--text-encoder", "minilm=/tmp/m/minilm"], "--text-encoder minilm=m/minilm"),
+        (["--text-encoder=minilm=/tmp/m/minilm"], "--text-encoder=minilm=m/minilm"),
+        (["--text-encoder", "/tmp/m/a=b"], "--text-encoder m/a=b"),
+        (
+            ["--preset", "minilm+dropout=0.3:0", "--text-encoder", "minilm+dropout=0.3=/a/b/c"],
+            "--preset minilm+dropout=0.3:0 --text-encoder minilm+dropout=0.3=b/c",
+        ),
+    ],
+)
+def test_the_command_can_be_given_again_and_says_nothing_of_where_things_lie(words: list[str], shown: str) -> None:
+    assert command_line(["report", *words]) == f"mner-model report {shown}"

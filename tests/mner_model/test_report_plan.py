@@ -3,6 +3,7 @@
 import pytest
 
 from mner_model.config import ConfigError
+from mner_model.presets import preset
 from mner_model.report_plan import planned
 
 
@@ -58,6 +59,11 @@ def test_a_folder_alone_is_for_the_one_preset_that_reads_one(folder: str) -> Non
         ("minilm:a", "", r"^--preset minilm: expected whole numbers with commas between, got 'a'$"),
         ("minilm", "mini=folder", r"^no preset mini: expected one of word-char-image, "),
         ("minilm", "mpnet=folder", r"^--text-encoder mpnet=folder: expected one of minilm, got mpnet$"),
+        (
+            "minilm",
+            "minilm+dropout=0.3=folder",
+            r"^--text-encoder minilm\+dropout=0\.3=folder: expected PRESET=FOLDER ",
+        ),
         ("minilm", "=folder", r"^--text-encoder: expected PRESET=FOLDER, got '=folder'$"),
         ("minilm", "minilm=", r"^--text-encoder: expected PRESET=FOLDER, got 'minilm='$"),
         ("moon-char", "folder", r"^--text-encoder folder: expected PRESET=FOLDER with a preset of this report that "),
@@ -76,3 +82,31 @@ def test_a_folder_alone_is_refused_where_two_presets_could_be_meant() -> None:
 def test_a_second_folder_for_a_preset_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^--text-encoder minilm=b: minilm has one already, a$"):
         planned(["minilm"], "0", ["a", "minilm=b"])
+
+
+def transformers(presets: list[str], *options: str) -> dict[str, str]:
+    return {run.preset.name: run.preset.model.text_encoder for run in planned(presets, "0", options)}
+
+
+@pytest.mark.parametrize("option", ["/models/small", "minilm=/models/small", "minilm-multimodal=/models/small"])
+def test_a_folder_is_for_all_that_read_the_same_transformer(option: str) -> None:
+    names = ["minilm+dropout=0.3", "minilm-multimodal", "minilm-caption+hidden=7"]
+    assert transformers(names, option) == dict.fromkeys(names, "/models/small")
+
+
+def test_a_folder_of_ones_own_goes_first() -> None:
+    names = ["minilm", "minilm+dropout=0.3", "minilm-caption", "mpnet+dropout=0.3"]
+    options = ["minilm+dropout=0.3=/tmp/a=b", "minilm=/tmp/m", "minilm-caption=/tmp/c", "mpnet=/tmp/large"]
+    assert list(transformers(names, *options).values()) == ["/tmp/m", "/tmp/a=b", "/tmp/c", "/tmp/large"]
+
+
+def test_a_folder_of_a_variant_is_for_no_other() -> None:
+    options = transformers(["minilm", "minilm+dropout=0.3"], "minilm+dropout=0.3=/tmp/a")
+    assert options == {"minilm": preset("minilm").model.text_encoder, "minilm+dropout=0.3": "/tmp/a"}
+
+
+def test_of_two_folders_that_could_be_meant_none_is_guessed() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^--text-encoder: expected minilm-multimodal=FOLDER too, as a and b differ$"
+    ):
+        planned(["minilm", "minilm-caption", "minilm-multimodal"], "0", ["minilm=a", "minilm-caption=b"])

@@ -4,18 +4,22 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mner_model.config import TrainingConfig
 from mner_model.presets import PRESETS
 from mner_model.results import (
     Measured,
     ResultsError,
+    differences,
     largest_vocabulary,
     merge_results,
     read_results,
     results_json,
     summary,
+    training_in_short,
 )
 
 MakeMeasured = Callable[..., Measured]
@@ -42,6 +46,84 @@ def test_a_later_measurement_replaces_the_earlier_one_of_the_same_only(
     merge_results(file, [make_measured(0.6)])
     found = {getattr(one, field): one.result["lenient"]["f1"] for one in read_results(file)}
     assert found == {getattr(make_measured(), field): 0.6, other: 0.5}
+
+
+TRAINED: dict[str, dict[str, Any]] = {
+    "recipe": {"epochs": 30},
+    "data": {"train": {"fingerprint": "a"}, "validation": {"b/valid": {}}},
+}
+
+
+def of_checkpoint(one: Measured, name: str, **changes: object) -> Measured:
+    about = {**one.result["data"], **changes}
+    return replace(one, result={**one.result, "model": {**one.result["model"], "fingerprint": name}, "data": about})
+
+
+@pytest.mark.parametrize(
+    ("training", "different"),
+    [
+        ({**TRAINED, "recipe": {"epochs": 2}}, "recipe"),
+        ({**TRAINED, "data": {**TRAINED["data"], "train": {"fingerprint": "b"}}}, "train"),
+        ({**TRAINED, "data": {**TRAINED["data"], "vectors": {"fingerprint": "c"}}}, "vectors"),
+        ({"recipe": {}, "data": {"train": TRAINED["data"]["train"]}}, "recipe, validation"),
+        (None, "what is told of it"),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_figures_of_another_training_are_not_replaced(
+    training: dict[str, object] | None, different: str, turned: bool, tmp_path: Path, make_measured: MakeMeasured
+) -> None:
+    file = tmp_path / "results.json"
+    told = [of_checkpoint(make_measured(training=one), str(one)) for one in (TRAINED, training)]
+    before, now = told[::-1] if turned else told
+    merge_results(file, [before])
+    text = file.read_text(encoding="utf-8")
+    with pytest.raises(ResultsError, match=rf"word, seed 0, on a/test already, and it differs in {different}; remove"):
+        merge_results(file, [make_measured(seed=1), now])
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_figures_on_other_data_of_the_name_are_not_replaced(tmp_path: Path, make_measured: MakeMeasured) -> None:
+    file = tmp_path / "results.json"
+    merge_results(file, [make_measured()])
+    for changes in ({"fingerprint": "e"}, {"captions_fingerprint": "e"}):
+        with pytest.raises(ResultsError, match=r"it differs in the data scored on; remove that entry"):
+            merge_results(file, [of_checkpoint(make_measured(), "f" * 64, **changes)])
+
+
+def test_figures_of_the_same_checkpoint_are_replaced_whatever_was_told_of_it(
+    tmp_path: Path, make_measured: MakeMeasured
+) -> None:
+    file = tmp_path / "results.json"
+    merge_results(file, [make_measured()])
+    merge_results(file, [make_measured(training=TRAINED)])
+    assert [one.training for one in read_results(file)] == [TRAINED]
+
+
+def test_a_training_in_short_is_its_choices_and_all_it_tells_of_data(
+    make_measured: MakeMeasured, tmp_path: Path
+) -> None:
+    recipe = TrainingConfig(seed=3, l1=1.23456789e-7, epochs=9)
+    data = {"train": {"fingerprint": "a"}, "vectors": {"fingerprint": "b"}}
+    story = {"config": recipe.to_json(), "data": data, "passes": []}
+    training = training_in_short(story)
+    assert training == {"recipe": {"epochs": 9, "l1": 1.23456789e-7}, "data": data}
+    assert training_in_short({}) is None
+    merge_results(tmp_path / "results.json", [make_measured(training=training)])
+    assert [one.training for one in read_results(tmp_path / "results.json")] == [training]
+
+
+def test_a_recipe_of_before_is_the_same_as_long_as_nobody_chose_what_is_new() -> None:
+    told = TrainingConfig(epochs=9).to_json()
+    before = {name: value for name, value in told.items() if name != "r_drop"}
+    assert training_in_short({"config": before}) == training_in_short({"config": told})
+
+
+def test_of_a_training_to_come_only_what_is_known_is_compared() -> None:
+    known = {"recipe": {"epochs": 30}, "data": {"validation": {}}}
+    assert differences(TRAINED, known, foreseen=True) == []
+    assert differences(TRAINED, {**known, "recipe": {}}, foreseen=True) == ["recipe"]
+    assert differences(TRAINED, {**known, "data": {"train": {"fingerprint": "z"}}}, foreseen=True) == ["train"]
 
 
 def test_the_order_they_came_in_leaves_no_trace(make_measured: MakeMeasured) -> None:

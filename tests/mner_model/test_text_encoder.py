@@ -158,14 +158,17 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failure", [OSError, RuntimeError])
-def test_without_a_hub_a_folder_is_asked_for(failure: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_hub_a_folder_is_asked_for_by_the_options_that_there_are(
+    failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_hub(*_: object, **__: object) -> None:
         raise failure("no answer\nmore about it")
 
     monkeypatch.setattr(text_encoder, "_hub_silence", lambda: None)
     monkeypatch.setattr(transformers.AutoModel, "from_pretrained", no_hub)
-    with pytest.raises(TextEncoderError, match=r"is no folder, .* the hub: no answer; .*text_encoder=FOLDER"):
+    with pytest.raises(TextEncoderError, match=r"is no folder, .* the hub: no answer; where") as raised:
         TextEncoder.pretrained("somebody/something")
+    assert "`train --model text_encoder=FOLDER`, `report --text-encoder PRESET=FOLDER`" in str(raised.value)
 
 
 def test_a_hub_that_does_not_answer_is_asked_once_and_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,11 +146,11 @@ class TrainingConfig(_Config):
     text_learning_rate: float = 5e-5  # of a pretrained text encoder
     warmup_share: float = 0.0
     precision: Precision = "auto"  # of the forward pass: bfloat16 on a GPU; on CPUs that is 3 to 4 times slower
-    weight_decay: float = 1e-4  # L2 for adagrad and sgd, decoupled for adamw
-    l1: float = 0.0  # times the sum of all trained weights' absolute values, in the loss
+    weight_decay: float = 1e-4  # L2 for adagrad and sgd, decoupled for adamw; the words' vectors are left out
+    l1: float = 0.0  # times the sum of the same weights' absolute values, in the loss
     label_smoothing: float = 0.0  # share of all sound tag sequences in what the gold says
     teacher_share: float = 0.5  # of the teachers' belief in the targets of posts with gold, where there are teachers
-    r_drop: float = 0.0  # in the loss, of how far two readings of a batch with different dropout lie apart
+    r_drop: float = 0.0  # in the loss, of how far two readings with different dropout lie apart; half of R-Drop's alpha
     clip_norm: float = 5.0
     word_dropout: float = 0.1  # a word is read as unknown, its characters stay
     modality_dropout: float = 0.5  # an image is left out

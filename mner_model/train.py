@@ -22,7 +22,7 @@ from mner_model.evaluate import Evaluation, evaluate
 from mner_model.hashtags import HashtagSegmenter
 from mner_model.model import MultimodalTagger
 from mner_model.moving_average import MovingAverage
-from mner_model.optimization import new_optimizer, new_schedule
+from mner_model.optimization import l1_norm, new_optimizer, new_schedule
 from mner_model.preprocessing import Preprocessing
 from mner_model.soft_target_file import TaughtPosts
 from mner_model.text_encoder import TextEncoder
@@ -176,7 +176,7 @@ class Trainer:
             self._progress.loss += float(loss.detach()) * len(batch.mask)
             self._progress.posts += len(batch.mask)
             if self.config.l1:
-                loss = loss + self.config.l1 * sum(weight.abs().sum() for weight in self.model.parameters())
+                loss = loss + self.config.l1 * l1_norm(self.model)
             (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self._optimizer.step()

@@ -108,8 +108,9 @@ def train(
 
     Data are CoNLL files: a word, a TAB and a BIO tag a line, a blank line after each post, and IMGID:… before one with
     an image. Captions of the posts' images are read from FILE.captions.tsv beside each FILE.txt, where there are any.
-    The weights with the best mean lenient F1 over the --valid files are kept; no other data has a say. Where the
-    training stands is kept beside OUT, in OUT.training; the same command goes on from there after a stop.
+    The weights with the best mean lenient F1 over the --valid files are kept, read with their captions where the recipe
+    says choose_with_images and else from text alone; no other data has a say. Where the training stands is kept beside
+    OUT, in OUT.training; the same command goes on from there after a stop.
     """
     from mner_model.image_encoder import ImageEncoderConfig
     from mner_model.predictor import device_of

@@ -1,5 +1,6 @@
 """What a model is and how it was trained, as frozen dataclasses that go into the checkpoint as JSON."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
@@ -30,6 +31,11 @@ class _Config:
         """The fields that are not as they come: the same for versions that differ in fields nobody chose."""
         plain = self.to_json()
         return {field.name: plain[field.name] for field in fields(self) if plain[field.name] != field.default}
+
+    def _check_finite(self) -> None:
+        for name, value in self.to_json().items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{name}: expected a finite number, got {value}")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -124,6 +130,7 @@ class ModelConfig(_Config):
             raise ConfigError(f"expected a segmentation_weight of at least 0, got {self.segmentation_weight}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"expected a dropout in [0, 1), got {self.dropout}")
+        self._check_finite()
 
 
 @dataclass(frozen=True)
@@ -146,15 +153,16 @@ class TrainingConfig(_Config):
     text_learning_rate: float = 5e-5  # of a pretrained text encoder
     warmup_share: float = 0.0
     precision: Precision = "auto"  # of the forward pass: bfloat16 on a GPU; on CPUs that is 3 to 4 times slower
-    weight_decay: float = 1e-4  # L2 for adagrad and sgd, decoupled for adamw
-    l1: float = 0.0  # times the sum of all trained weights' absolute values, in the loss
+    weight_decay: float = 1e-4  # L2 for adagrad and sgd, decoupled for adamw; the words' vectors are left out
+    l1: float = 0.0  # times the sum of the same weights' absolute values, in the loss
     label_smoothing: float = 0.0  # share of all sound tag sequences in what the gold says
     teacher_share: float = 0.5  # of the teachers' belief in the targets of posts with gold, where there are teachers
-    r_drop: float = 0.0  # in the loss, of how far two readings of a batch with different dropout lie apart
+    r_drop: float = 0.0  # in the loss, of how far two readings with different dropout lie apart; half of R-Drop's alpha
     clip_norm: float = 5.0
     word_dropout: float = 0.1  # a word is read as unknown, its characters stay
-    modality_dropout: float = 0.5  # an image is left out
+    modality_dropout: float = 0.5  # an image is left out, and its caption with it
     average_decay: float = 0.999  # of the weights' moving average, per step
+    choose_with_images: bool = False  # validation is read with the images' captions, else from text alone
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_posts", "accumulated_batches"):
@@ -177,3 +185,4 @@ class TrainingConfig(_Config):
         for name in ("word_dropout", "modality_dropout", "average_decay", "warmup_share", *shares):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
+        self._check_finite()

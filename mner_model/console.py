@@ -10,7 +10,7 @@ import click
 from mner_model.config import ConfigError
 
 if TYPE_CHECKING:
-    from mner_model.train import EpochReport
+    from mner_model.training_story import EpochReport
 
 ProgressCallback = Callable[[int, int | None], None]
 
@@ -42,6 +42,7 @@ def failures() -> Iterator[None]:
     from mner_model.results import ResultsError
     from mner_model.soft_target_file import SoftTargetsError
     from mner_model.text_encoder import TextEncoderError
+    from mner_model.train import TrainingDiverged
     from mner_model.training_state import TrainingStateError
     from mner_model.vocabulary import VectorsError
 
@@ -56,6 +57,7 @@ def failures() -> Iterator[None]:
         ResultsError,
         SoftTargetsError,
         TextEncoderError,
+        TrainingDiverged,
         TrainingStateError,
         VectorsError,
     )

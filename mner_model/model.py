@@ -136,16 +136,17 @@ class MultimodalTagger(nn.Module):
         """Mean negative log-likelihood of the gold tags per post, or cross-entropy to its soft targets.
 
         Raises ValueError for a batch that has neither.
-        r_drop  weight of the divergence of two readings with different dropout (Liang et al. 2021, eq. 4): mean
-                symmetric Kullback-Leibler divergence of the tags' softmax per post
+        r_drop  of how far two readings with different dropout lie apart: this is half of Liang et al. 2021, eq. 4, the
+                mean of the two losses, with an alpha of 2 × r_drop. Apart: ½ (KL(P₁‖P₂) + KL(P₂‖P₁)) of the tags'
+                softmax, summed over a post's tokens, mean over posts
         """
         first, emissions = self._loss_once(batch, word_dropout)
         if not r_drop:
             return first
         second, again = self._loss_once(batch, word_dropout)
         logs, others = emissions.log_softmax(dim=2), again.log_softmax(dim=2)
-        apart = ((logs.exp() - others.exp()) * (logs - others)).sum(dim=2) * batch.mask
-        return (first + second) / 2 + r_drop * apart.sum(dim=1).mean() / 2
+        both_ways = ((logs.exp() - others.exp()) * (logs - others)).sum(dim=2) * batch.mask
+        return (first + second) / 2 + r_drop * both_ways.sum(dim=1).mean() / 2
 
     def _loss_once(self, batch: Batch, word_dropout: float) -> tuple[Tensor, Tensor]:
         hidden, _ = self._read(batch, word_dropout)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mner_model.config import TrainingConfig
 from mner_model.model import MultimodalTagger
@@ -12,7 +13,7 @@ _LAST_SHARE = 0.05  # of the learning rate at the last step
 
 def new_optimizer(model: MultimodalTagger, config: TrainingConfig) -> torch.optim.Optimizer:
     """The recipe's optimizer, with rates of their own for the words' vectors and for a pretrained text encoder."""
-    tables = list(model.words.parameters()) if hasattr(model, "words") else []
+    tables = _word_tables(model)
     pretrained = list(model.text.parameters()) if hasattr(model, "text") else []
     special = {id(parameter) for parameter in (*tables, *pretrained)}
     others = [parameter for parameter in model.parameters() if id(parameter) not in special]
@@ -26,6 +27,27 @@ def new_optimizer(model: MultimodalTagger, config: TrainingConfig) -> torch.opti
     if config.optimizer == "adagrad":
         return torch.optim.Adagrad(groups, weight_decay=config.weight_decay)
     return torch.optim.SGD(groups, weight_decay=config.weight_decay)
+
+
+def learning_rates(model: MultimodalTagger, config: TrainingConfig) -> dict[str, float]:
+    """Those of the recipe's that this model learns at, by the names of their fields."""
+    rates = {"learning_rate": config.learning_rate}
+    if hasattr(model, "words"):
+        rates["vector_learning_rate"] = config.vector_learning_rate
+    if hasattr(model, "text"):
+        rates["text_learning_rate"] = config.text_learning_rate
+    return rates
+
+
+def l1_norm(model: MultimodalTagger) -> Tensor:
+    """Sum of the absolute values of all weights that weight decay concerns too: all but the words' tables."""
+    tables = {id(parameter) for parameter in _word_tables(model)}
+    return torch.stack([weight.abs().sum() for weight in model.parameters() if id(weight) not in tables]).sum()
+
+
+def _word_tables(model: MultimodalTagger) -> list[torch.nn.Parameter]:
+    """What training adds to the words' vectors. Not penalised: most words are in few batches, and would only shrink."""
+    return list(model.words.parameters()) if hasattr(model, "words") else []
 
 
 def new_schedule(

@@ -21,7 +21,7 @@ from mner_model.results import (
 )
 from mner_model.soft_target_file import read_soft_targets
 from mner_model.text_encoder import TextEncoder, check_extra
-from mner_model.train import check_goals
+from mner_model.training_posts import check_targets
 from mner_model.training_run import Sources, captions_beside, set_name
 from mner_model.vocabulary import read_vectors
 
@@ -74,7 +74,7 @@ def _check_missing(runs: Sequence[Run], out: Path, sources: Sources, epochs: int
     """What trainings ask for; each file is read once, of vectors only the first."""
     for run in runs:
         run.preset.check_vectors(sources.vectors)
-        check_goals(run.preset.model, recipe_of(run, epochs), taught=run.preset.taught)
+        check_targets(run.preset.model, recipe_of(run, epochs), is_taught=run.preset.taught)
         check_destination(out / run.folder)
     if sources.vectors is not None and any(run.preset.in_words for run in runs):
         read_vectors(sources.vectors, 1)

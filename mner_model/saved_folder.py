@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 
 class CheckpointError(Exception):
     """A checkpoint that is missing, broken or made for something else; the message names path and expectation."""
@@ -16,15 +18,17 @@ class CheckpointError(Exception):
 def saved_folder(folder: Path, known: Collection[str], what: str) -> Iterator[Path]:
     """Gives a draft folder to write to, and puts it in the folder's place when all went well.
 
-    What was there stays whole until the new one is. Raises CheckpointError as `check_folder` does.
+    What was there stays whole until the new one is. Raises CheckpointError as `check_folder` does, and where writing
+    fails.
     """
     check_folder(folder, known, what)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    draft = _draft(folder)
     try:
         yield draft
         _open_as_the_umask_has_it(draft)
         _put_in_place(draft, folder)
+    except (OSError, SafetensorError) as error:  # a full disk, to which safetensors has an error of its own
+        raise CheckpointError(f"{folder}: cannot be written: {reason(error)}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -32,6 +36,7 @@ def saved_folder(folder: Path, known: Collection[str], what: str) -> Iterator[Pa
 def check_folder(folder: Path, known: Collection[str], what: str) -> None:
     """Raises CheckpointError unless it may be written to: nothing yet, an empty folder, or one with known files only.
 
+    Tried out beside it, where the new one is drafted; the folders above it are made for that.
     what  is to be saved, in a word: checkpoint
     """
     if folder.exists() and not folder.is_dir():
@@ -39,6 +44,22 @@ def check_folder(folder: Path, known: Collection[str], what: str) -> None:
     strangers = {path.name for path in folder.iterdir()} - set(known) if folder.exists() else set()
     if strangers:
         raise CheckpointError(f"{folder}: holds {min(strangers)}, which is no part of a {what}; name another folder")
+    _draft(folder).rmdir()
+
+
+def _draft(folder: Path) -> Path:
+    """A new folder beside it; raises CheckpointError where there can be none."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """What an error says in one line, without path and number of the system's, and without torch's advice and stack."""
+    lines = str(getattr(error, "strerror", None) or error).splitlines()
+    return next(iter(lines), type(error).__name__)
 
 
 def _open_as_the_umask_has_it(draft: Path) -> None:

@@ -56,6 +56,7 @@ def any_path(tagset: TagSet, tokens: int) -> SoftTargets:
 @torch.inference_mode()
 def believed(crf: CRF, emissions: Tensor, mask: Tensor) -> list[SoftTargets]:
     """What a CRF believes of each post; arguments as in `CRF.log_likelihood`."""
+    emissions = emissions.double()  # as in `CRF.span_marginals`: in float32 long posts' sums cancel badly
     tags = crf.marginals(emissions, mask).half().cpu().numpy()
     moves = crf.move_marginals(emissions, mask).half().cpu().numpy()
     lengths = mask.sum(dim=1).tolist()

@@ -3,11 +3,10 @@
 `Trainer` reads in the order things happen: vocabulary, model, epochs, choice.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,38 +15,31 @@ import torch
 
 from mner_model.batch import Features
 from mner_model.checkpoint import Checkpoint
-from mner_model.config import ConfigError, ModelConfig, TrainingConfig
-from mner_model.data import Example, captions_fingerprint, fingerprint, mention_hashes
+from mner_model.config import ModelConfig, TrainingConfig
+from mner_model.data import Example, mention_hashes
 from mner_model.evaluate import Evaluation, evaluate
 from mner_model.hashtags import HashtagSegmenter
 from mner_model.model import MultimodalTagger
 from mner_model.moving_average import MovingAverage
-from mner_model.optimization import new_optimizer, new_schedule
+from mner_model.optimization import l1_norm, learning_rates, new_optimizer, new_schedule
 from mner_model.preprocessing import Preprocessing
 from mner_model.soft_target_file import TaughtPosts
 from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
-from mner_model.training_posts import TrainingReader
-from mner_model.training_state import load_state, save_state
+from mner_model.training_posts import TrainingReader, check_targets
+from mner_model.training_state import load_state, not_the_state, random_state, save_state, set_random_state
+from mner_model.training_story import EpochReport, data_story, plain, text_encoder_story, vectors_story
 from mner_model.vocabulary import WordVectors, alphabet_of, trained_vocabulary
+
+__all__ = ["EpochReport", "Trainer", "TrainingDiverged", "predict_word_tags"]
 
 _UNKNOWN_DEVIATION = 0.3  # of a first vector for a word without a pretrained one; about that of GloVe's own
 _SAVE_EVERY_S = 600.0
+_READ_FROM = ("vectors", "text_encoder")  # told apart from the other data, as states of older versions do without
 
 
-@dataclass(frozen=True)
-class EpochReport:
-    """What one pass gave: mean loss per post, and the scores of each validation set by name."""
-
-    epoch: int
-    loss: float
-    validation: Mapping[str, Evaluation]
-    best: bool
-
-    @property
-    def f1(self) -> float:
-        """Mean lenient F1 over the validation sets: what the choice is made by."""
-        return sum(scores.lenient.f1 for scores in self.validation.values()) / len(self.validation)
+class TrainingDiverged(ArithmeticError):
+    """The loss or its gradient is no finite number any more; the message says where, and which rates to lower."""
 
 
 @dataclass
@@ -58,12 +50,6 @@ class _Progress:
     step: int = 0
     loss: float = 0.0
     posts: int = 0
-
-
-def check_goals(model: ModelConfig, recipe: TrainingConfig, *, taught: bool) -> None:
-    """Raises ConfigError where a model cannot learn from soft targets but would have to."""
-    if (taught or recipe.label_smoothing) and model.segmentation_weight:
-        raise ConfigError("segmentation_weight: expected 0 with soft targets or label_smoothing")
 
 
 class Trainer:
@@ -89,7 +75,7 @@ class Trainer:
     ) -> None:
         if not train or not validation or not all(validation.values()):
             raise ValueError("expected training examples and at least one non-empty validation set")
-        check_goals(model_config, config, taught=taught is not None)
+        check_targets(model_config, config, is_taught=taught is not None)
         self.config = config
         self.device = device
         self.precision = config.precision
@@ -97,6 +83,7 @@ class Trainer:
             self.precision = "bfloat16" if torch.device(device).type == "cuda" else "float32"
         torch.manual_seed(config.seed)
         text_encoder, pieces = text or (None, None)
+        about_text = text_encoder_story(text)  # before it is trained
         alphabet = alphabet_of(example.tokens for example in train)
         vocabulary, trained = trained_vocabulary([example.tokens for example in train], vectors)
         segmenter = HashtagSegmenter.load() if "hashtag" in model_config.modalities else None
@@ -113,19 +100,18 @@ class Trainer:
                 raise ValueError(f"expected word vectors for the modalities {', '.join(model_config.modalities)}")
             self.model.words.set_pretrained(vectors.table(vocabulary), unknown_deviation=_UNKNOWN_DEVIATION)
         self.model.to(device)
-        self._train = TrainingReader(self.preprocessing, self.model, config, taught).posts(train)
+        reader = TrainingReader(self.preprocessing, self.model, config, taught)
+        self._train = reader.posts(train)
         self._validation = validation
-        self._features_of_validation = {
-            name: [self.preprocessing.features(example.tokens) for example in examples]
-            for name, examples in validation.items()
-        }
+        self._features_of_validation = {name: reader.validation(examples) for name, examples in validation.items()}
         self._seen = torch.tensor(sorted(mention_hashes(train)), dtype=torch.int64)
+        with_captions = "image" in model_config.modalities or model_config.reads_captions
+        chosen_with = with_captions and config.choose_with_images
         self._data = {
-            "train": _data_story(
-                train, with_captions="image" in model_config.modalities or model_config.reads_captions
-            ),
-            # validation is scored from its text alone
-            "validation": {name: _data_story(examples) for name, examples in validation.items()},
+            "train": data_story(train, with_captions=with_captions),
+            "validation": {name: data_story(posts, with_captions=chosen_with) for name, posts in validation.items()},
+            "vectors": vectors_story(vectors),
+            "text_encoder": about_text,
         }
         if taught is not None:
             self._data["soft_targets"] = {
@@ -135,11 +121,18 @@ class Trainer:
             }
 
     def run(
-        self, name: str, on_epoch: Callable[[EpochReport], None] | None = None, state_file: Path | None = None
+        self,
+        name: str,
+        on_epoch: Callable[[EpochReport], None] | None = None,
+        state_file: Path | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> Checkpoint:
         """All epochs; the checkpoint holds the averaged weights of the best one.
 
         state_file  where the training stands, written now and then; when it is there, the training goes on from it
+        say         is told in a sentence that it does
+
+        Raises TrainingDiverged where the loss is no number, TrainingStateError where the state cannot be used or kept.
         """
         batches_per_epoch = math.ceil(len(self._train) / self.config.batch_posts)
         steps_per_epoch = math.ceil(batches_per_epoch / self.config.accumulated_batches)
@@ -149,8 +142,8 @@ class Trainer:
         self._progress = _Progress()
         self._reports: list[EpochReport] = []
         self._best_f1, self._best_weights = -1.0, self._average.weights()
-        if state_file is not None:
-            self._restore(state_file)
+        if state_file is not None and self._restore(state_file):
+            say(f"{state_file.name}: going on from pass {min(self._progress.epoch, self.config.epochs)}")
         self._state_file, self._saved_at = state_file, time.monotonic()
         while self._progress.epoch <= self.config.epochs:
             self._epoch()
@@ -174,19 +167,31 @@ class Trainer:
     def _step(self, batches: Sequence[Sequence[Features]]) -> None:
         """One step on the mean gradient of these batches."""
         self._optimizer.zero_grad()
-        for posts in batches:
+        first = self._progress.step * self.config.accumulated_batches + 1
+        for number, posts in enumerate(batches, start=first):
             batch = self.preprocessing.collate(posts).to(self.device)
             with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bfloat16"):
                 loss = self.model.loss(batch, self.config.word_dropout, self.config.r_drop)
-            self._progress.loss += float(loss.detach()) * len(batch.mask)
+            value = float(loss.detach())
+            self._check_finite(number, "loss", value)
+            self._progress.loss += value * len(batch.mask)
             self._progress.posts += len(batch.mask)
             if self.config.l1:
-                loss = loss + self.config.l1 * sum(weight.abs().sum() for weight in self.model.parameters())
+                loss = loss + self.config.l1 * l1_norm(self.model)
             (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self._check_finite(first + len(batches) - 1, "gradient", float(norm))
         self._optimizer.step()
         self._schedule.step()
         self._average.update()
+
+    def _check_finite(self, batch: int, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            rates = [f"{name} (now {rate:g})" for name, rate in learning_rates(self.model, self.config).items()]
+            raise TrainingDiverged(
+                f"the training diverged: in pass {self._progress.epoch}, batch {batch}, the {what} is {value}; "
+                f"lower {', '.join(rates)}"
+            )
 
     def _end_epoch(self, on_epoch: Callable[[EpochReport], None] | None) -> None:
         progress = self._progress
@@ -202,7 +207,7 @@ class Trainer:
             on_epoch(report)
 
     def score(self, name: str) -> Evaluation:
-        """Scores of a validation set, from its text alone: the default must serve posts without images first."""
+        """Scores of a validation set: with the images' captions where the recipe chooses so, else from text alone."""
         examples = self._validation[name]
         predicted = predict_word_tags(
             self.model, examples, self._features_of_validation[name], self.preprocessing, self.device
@@ -216,9 +221,10 @@ class Trainer:
     def _run(self) -> dict[str, Any]:
         """What must be the same for a training to go on."""
         return {
-            "recipe": _plain(self.config.choices()),
-            "model": _plain(self.model.config.choices()),
-            "data": _plain(self._data),
+            "recipe": plain(self.config.choices()),
+            "model": plain(self.model.config.choices()),
+            "data": plain({name: about for name, about in self._data.items() if name not in _READ_FROM}),
+            **{name.replace("_", " "): self._data[name] for name in _READ_FROM},
         }
 
     def _save(self) -> None:
@@ -232,24 +238,32 @@ class Trainer:
             "average": self._average.state(),
             "best_f1": self._best_f1,
             "best_weights": self._best_weights,
-            "reports": [_plain_report(report) for report in self._reports],
-            "random": torch.get_rng_state(),
+            "reports": [report.to_json() for report in self._reports],
+            **random_state(),
         }
         save_state(self._state_file, self._run(), state)
         self._saved_at = time.monotonic()
 
-    def _restore(self, state_file: Path) -> None:
+    def _restore(self, state_file: Path) -> bool:
+        """Whether there was a state to go on from."""
         state = load_state(state_file, self._run())
         if state is None:
-            return
+            return False
+        try:
+            self._take(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise not_the_state(state_file, error) from error
+        return True
+
+    def _take(self, state: Mapping[str, Any]) -> None:
         self._progress = _Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._average.restore(state["average"])
         self._best_f1, self._best_weights = state["best_f1"], state["best_weights"]
-        self._reports = [_report(plain) for plain in state["reports"]]
-        torch.set_rng_state(state["random"])
+        self._reports = [EpochReport.from_json(report) for report in state["reports"]]
+        set_random_state(state)
 
     def _story(self) -> dict[str, Any]:
         best = max(self._reports, key=lambda report: report.f1)
@@ -257,8 +271,8 @@ class Trainer:
             "config": self.config.to_json(),
             "data": self._data,
             "best_epoch": best.epoch,
-            "validation_lenient_f1": _lenient_f1(best),
-            "passes": [{"loss": report.loss, "validation_lenient_f1": _lenient_f1(report)} for report in self._reports],
+            "validation_lenient_f1": best.lenient_f1,
+            "passes": [{"loss": report.loss, "validation_lenient_f1": report.lenient_f1} for report in self._reports],
             "precision": self.precision,
             "torch": torch.__version__,
         }
@@ -282,30 +296,3 @@ def predict_word_tags(
         for i, post in zip(rows, model.tag(batch), strict=True):
             tags[i] = examples[i].word_tags(post.spans)
     return tags
-
-
-def _data_story(examples: Sequence[Example], *, with_captions: bool = False) -> dict[str, Any]:
-    return {
-        "posts": len(examples),
-        "fingerprint": fingerprint(examples),
-        "captions_fingerprint": captions_fingerprint(examples) if with_captions else None,
-    }
-
-
-def _lenient_f1(report: EpochReport) -> dict[str, float]:
-    return {name: scores.lenient.f1 for name, scores in report.validation.items()}
-
-
-def _plain(value: Any) -> Any:
-    """As JSON would bring it back, so that what was saved compares with what is."""
-    return json.loads(json.dumps(value))
-
-
-def _plain_report(report: EpochReport) -> dict[str, Any]:
-    scores = {name: _plain(asdict(evaluation)) for name, evaluation in report.validation.items()}
-    return {"epoch": report.epoch, "loss": report.loss, "best": report.best, "validation": scores}
-
-
-def _report(plain: Mapping[str, Any]) -> EpochReport:
-    validation = {name: Evaluation.from_counts(counts) for name, counts in plain["validation"].items()}
-    return EpochReport(plain["epoch"], plain["loss"], validation, plain["best"])

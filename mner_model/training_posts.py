@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mner_model.batch import Features
-from mner_model.config import TrainingConfig
+from mner_model.config import ConfigError, ModelConfig, TrainingConfig
 from mner_model.data import Example
 from mner_model.image_words import caption_words, words_vector
 from mner_model.model import MultimodalTagger
@@ -53,6 +53,12 @@ class TrainingPosts:
                 ]
 
 
+def check_targets(model: ModelConfig, recipe: TrainingConfig, *, is_taught: bool) -> None:
+    """Raises ConfigError where mentions of any type are to be found as well, and soft targets do not tell them."""
+    if (is_taught or recipe.label_smoothing) and model.segmentation_weight:
+        raise ConfigError("segmentation_weight: expected 0 with soft targets or label_smoothing")
+
+
 class TrainingReader:
     """Reads posts for the training of one model: by the gold or, with teachers or smoothing, by soft targets."""
 
@@ -81,14 +87,23 @@ class TrainingReader:
         return TrainingPosts([*whole, *others], [*without_image, *others])
 
     def features(self, example: Example) -> Features:
-        """One example with its gold; the words of its caption stand for its image."""
+        """One example with its gold, or what is to be learned in its place."""
+        tags = np.array([self._model.tagset.index(tag) for tag in example.token_tags()], dtype=np.int64)
+        soft_targets = self._soft_targets(example.text, tags) if self._is_soft else None
+        return replace(self.unlabelled(example), tags=tags, soft_targets=soft_targets)
+
+    def unlabelled(self, example: Example) -> Features:
+        """One example without its gold; the words of its caption stand for its image."""
         image = None
         if "image" in self._model.config.modalities and example.caption is not None:
             image = words_vector(caption_words(example.caption), self._preprocessing.vocabulary, self._model.words)
-        features = self._preprocessing.features(example.tokens, image, example.caption)
-        tags = np.array([self._model.tagset.index(tag) for tag in example.token_tags()], dtype=np.int64)
-        soft_targets = self._soft_targets(example.text, tags) if self._is_soft else None
-        return replace(features, tags=tags, soft_targets=soft_targets)
+        return self._preprocessing.features(example.tokens, image, example.caption)
+
+    def validation(self, examples: Sequence[Example]) -> list[Features]:
+        """Posts to choose by: with their images' captions where the recipe says so, else from text alone."""
+        if not self._config.choose_with_images:
+            examples = [replace(example, caption=None) for example in examples]
+        return [self.unlabelled(example) for example in examples]
 
     def _taught_features(self, text: str) -> Features:
         return replace(self._preprocessing.features(tokenize(text)), soft_targets=self._beliefs[text])

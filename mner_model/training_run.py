@@ -1,10 +1,11 @@
 """A training from files to a checkpoint folder: `mner-model train` does one, `report` one for each preset and seed."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from mner_model.checkpoint import check_destination
+from mner_model.checkpoint import CONFIG_FILE, check_destination
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
 from mner_model.data import DataError, Example, read_conll
 from mner_model.image_captions import CaptionerConfig, load_image_reader
@@ -13,7 +14,9 @@ from mner_model.image_words import check_image_encoder
 from mner_model.labels import TagSet
 from mner_model.soft_target_file import read_soft_targets
 from mner_model.text_encoder import TextEncoder
-from mner_model.train import EpochReport, Trainer
+from mner_model.train import Trainer
+from mner_model.training_posts import check_targets
+from mner_model.training_story import EpochReport
 from mner_model.vocabulary import WordVectors, read_vectors
 
 
@@ -53,10 +56,15 @@ def train_to(
     say  is told in a sentence what is going on
 
     Raises CheckpointError, ConfigError, DataError, ImageEncoderError, SoftTargetsError, TextEncoderError,
-    TrainingStateError or VectorsError in one sentence, before any training where that can be known.
+    TrainingDiverged, TrainingStateError or VectorsError in one sentence, before any training where that can be known.
     """
+    check_targets(model, recipe, is_taught=sources.soft_targets is not None)
     image_encoder = _image_encoder(model, sources, say)
     check_destination(out)
+    taught = None
+    if sources.soft_targets is not None:
+        taught = read_soft_targets(sources.soft_targets, TagSet(model.types))
+        say(f"{sources.soft_targets.name}: {len(taught.targets):,} posts with soft targets")
     vectors, text = None, None
     if in_words := [name for name in model.modalities if name in ("word", "image")]:
         if sources.vectors is None:
@@ -71,15 +79,17 @@ def train_to(
         # a folder's name is enough for people, and where it lies is nobody's business
         model = replace(model, text_encoder=Path(model.text_encoder).name)
     train = [example for file in sources.train for example in _read(file, say)]
-    if image_encoder is not None and not any(example.caption for example in train):
+    if image_encoder is not None and not _have_captions(train):
         say("no post to learn from has a caption (FILE.captions.tsv): the tagger will not learn what images mean")
-    taught = None
-    if sources.soft_targets is not None:
-        taught = read_soft_targets(sources.soft_targets, TagSet(model.types))
-        say(f"{sources.soft_targets.name}: {len(taught.targets):,} posts with soft targets")
-    trainer = Trainer(train, _validation_sets(sources.valid, say), vectors, model, recipe, device, text, taught)
+    valid = _validation_sets(sources.valid, say)
+    if image_encoder is not None and recipe.choose_with_images and not any(map(_have_captions, valid.values())):
+        say("no post to choose by has a caption (FILE.captions.tsv): the pass is chosen on text alone")
+    trainer = Trainer(train, valid, vectors, model, recipe, device, text, taught)
+    if (out / CONFIG_FILE).exists():
+        say(f"{out} is replaced when this one is done")
+    out = Path(os.path.abspath(out))  # "." has no name to write another beside
     state_file = out.with_name(out.name + ".training")
-    checkpoint = trainer.run(name, on_epoch, state_file)
+    checkpoint = trainer.run(name, on_epoch, state_file, say)
     if image_encoder is not None:
         checkpoint.set_image_encoder(image_encoder)
     fingerprint = checkpoint.save(out)
@@ -122,6 +132,10 @@ def captions_beside(file: Path) -> Path | None:
 def set_name(file: Path) -> str:
     """What people call a data file: its folder and its name, twitter2015/test."""
     return f"{file.absolute().parent.name}/{file.stem}"
+
+
+def _have_captions(examples: Iterable[Example]) -> bool:
+    return any(example.caption for example in examples)
 
 
 def _read(file: Path, say: Callable[[str], None]) -> list[Example]:

@@ -5,10 +5,13 @@ One file beside the checkpoint to be, replaced whole every so often; of the trai
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from mner_model.saved_folder import reason
 
 
 class TrainingStateError(ValueError):
@@ -19,28 +22,56 @@ def save_state(path: Path, run: Mapping[str, Any], state: Mapping[str, Any]) -> 
     """Writes tensors and plain values beside their place, then puts them there.
 
     run  what must be the same to go on: configuration and data
+
+    Raises TrainingStateError where it cannot be written; what was there before stays.
     """
     draft = path.with_name(f".{path.name}.draft")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"run": dict(run), "state": dict(state)}, draft)
-    os.replace(draft, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"run": dict(run), "state": dict(state)}, draft)
+        os.replace(draft, path)
+    except (OSError, RuntimeError) as error:  # torch's writer has errors of its own
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise TrainingStateError(f"{path}: cannot be written: {reason(error)}") from error
 
 
 def load_state(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
     """What `save_state` wrote for the same run; None where there is no file.
 
+    What an older version did not write of its run is not known, and taken for the same.
     Raises TrainingStateError for the state of another run, naming what differs, and for a damaged file.
     """
     if not path.exists():
         return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        before, state = saved["run"], saved["state"]
+        before, state = dict(saved["run"]), dict(saved["state"])
     except Exception as error:  # torch raises whatever its zip reader and its unpickler do
-        raise TrainingStateError(f"{path}: not the state of a training ({error}); remove it to begin anew") from error
-    different = sorted(key for key in before.keys() | run.keys() if before.get(key) != run.get(key))
+        raise not_the_state(path, error) from error
+    different = sorted(key for key in before if before[key] != run.get(key))
     if different:
         raise TrainingStateError(
-            f"{path}: the state of a training with another {', '.join(different)}; remove it to begin anew"
+            f"{path}: the state of a training that differs in {', '.join(different)}; remove it to begin anew"
         )
-    return dict(state)
+    return state
+
+
+def not_the_state(path: Path, error: Exception) -> TrainingStateError:
+    """What to raise where a file is none that can be gone on from."""
+    return TrainingStateError(f"{path}: not the state of a training ({reason(error)}); remove it to begin anew")
+
+
+def random_state() -> dict[str, Any]:
+    """Of torch's generators, on the CPU and, where they are used, on each GPU."""
+    # asking others would take up memory on them
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    return {"random": torch.get_rng_state(), "cuda_random": on_gpus}
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Goes on where `random_state` was taken; with other GPUs than then, theirs stay as they are."""
+    torch.set_rng_state(state["random"])
+    on_gpus = state.get("cuda_random", [])  # older versions did not keep it
+    if on_gpus and len(on_gpus) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(on_gpus)

@@ -158,3 +158,5 @@ def _open(path: Path) -> IO[str]:
         return path.open(encoding="utf-8")
     except FileNotFoundError:
         raise VectorsError(f"{path}: no such file") from None
+    except OSError as error:
+        raise VectorsError(f"{path}: cannot be read: {error.strerror}") from None

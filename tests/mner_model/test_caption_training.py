@@ -115,9 +115,9 @@ def test_a_training_that_was_stopped_comes_to_the_very_weights(examples: list[Ca
 
 def test_the_state_of_another_training_is_refused(examples: list[CaptionedImage], tmp_path: Path) -> None:
     new_trainer(examples[:2], epochs=1).run(state_file=tmp_path / "state")
-    with pytest.raises(TrainingStateError, match="another recipe"):
+    with pytest.raises(TrainingStateError, match="differs in recipe"):
         new_trainer(examples[:2], epochs=1, seed=1).run(state_file=tmp_path / "state")
-    with pytest.raises(TrainingStateError, match="another train, validation"):
+    with pytest.raises(TrainingStateError, match="differs in train, validation"):
         new_trainer(examples[:3], epochs=1).run(state_file=tmp_path / "state")
 
 

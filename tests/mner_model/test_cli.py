@@ -175,6 +175,10 @@ def test_training_for_images_without_a_caption_is_said(tmp_path: Path, data: Pat
     code, _, err = run("train", *arguments, "--device", "cpu")
     assert code == 0, err
     assert "no post to learn from has a caption" in err
+    assert "no post to choose by" not in err
+    code, _, err = run("train", "--preset", "moon-image", *arguments, "--device", "cpu")
+    assert code == 0, err
+    assert "no post to choose by has a caption" in err
 
 
 def test_train_writes_a_checkpoint_that_tags(tmp_path: Path, data: Path) -> None:
@@ -193,3 +197,49 @@ def test_train_writes_a_checkpoint_that_tags(tmp_path: Path, data: Path) -> None
 
 def test_wrong_usage_is_exit_status_2() -> None:
     assert run("train")[0] == 2
+
+
+@pytest.mark.parametrize("out", ["file/out", "/proc/out"])
+def test_a_place_that_cannot_be_written_is_known_before_data_is_read(data: Path, tmp_path: Path, out: str) -> None:
+    (tmp_path / "file").touch()
+    arguments = ["--preset", "moon-char", "--train", data, "--valid", data]
+    code, _, err = run("train", *arguments, "--out", tmp_path / out, "--device", "cpu")
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"{out}: cannot be written: " in err
+
+
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ("moon-char", "damaged, or not soft targets"),
+        ("moon-multitask", "segmentation_weight: expected 0 with soft targets or label_smoothing"),
+    ],
+)
+def test_soft_targets_that_cannot_be_used_are_refused_before_data_is_read(
+    data: Path, tmp_path: Path, preset: str, said: str
+) -> None:
+    (tmp_path / "bad.txt").write_text("Rio\tB-GPE\n")
+    arguments = ["--train", tmp_path / "bad.txt", "--valid", data, "--vectors", data, "--soft-targets", data]
+    code, _, err = run("train", "--preset", preset, *arguments, "--out", tmp_path / "out", "--device", "cpu")
+    assert (code, err.count("\n")) == (1, 1)
+    assert said in err
+
+
+def test_a_checkpoint_that_will_be_replaced_is_said_to_be(data: Path, tmp_path: Path) -> None:
+    command = ["train", "--preset", "moon-char", "--model", "hidden=4", "--train", data, "--valid", data]
+    said = []
+    for more in ([], ["--recipe", "batch_posts=3"]):
+        code, _, err = run(*command, *more, "--epochs", 1, "--out", tmp_path / "out", "--device", "cpu")
+        assert code == 0, err
+        said.append([line for line in err.splitlines() if "is replaced" in line])
+    assert said == [[], [f"{tmp_path / 'out'} is replaced when this one is done"]]
+
+
+def test_a_rate_without_end_is_refused_and_one_too_high_stops_the_training(data: Path, tmp_path: Path) -> None:
+    command = ["train", "--preset", "moon-char", "--train", data, "--valid", data, "--out", tmp_path / "out"]
+    code, _, err = run(*command, "--recipe", "learning_rate=inf", "--device", "cpu")
+    assert (code, err) == (1, "mner-model: learning_rate: expected a finite number, got inf\n")
+    code, _, err = run(*command, "--recipe", "learning_rate=1e38", "--device", "cpu")
+    assert code == 1
+    assert "mner-model: the training diverged: in pass " in err
+    assert not (tmp_path / "out").exists()

@@ -34,6 +34,7 @@ def test_fields_are_changed_from_their_text() -> None:
         ({"side_hidden": "0"}, "side_hidden: expected at least 1, got 0"),
         ({"fusion": "glue"}, "fusion: expected one of concatenation, attention, gated_attention"),
         ({"types": "PER,GPE"}, "types: expected PER, LOC, ORG, MISC"),
+        ({"segmentation_weight": "inf"}, "segmentation_weight: expected a finite number, got inf"),
         ({"dropout": "1"}, r"expected a dropout in \[0, 1\), got 1.0"),
     ],
 )
@@ -47,6 +48,8 @@ def test_a_model_that_cannot_be_is_refused(changes: dict[str, str], message: str
     [
         ({"batch_posts": "0"}, "batch_posts: expected at least 1"),
         ({"learning_rate": "nan"}, "learning_rate: expected more than 0, got nan"),
+        ({"learning_rate": "inf"}, "learning_rate: expected a finite number, got inf"),
+        ({"weight_decay": "nan"}, "weight_decay: expected a finite number, got nan"),
         ({"word_dropout": "1.5"}, "word_dropout: expected 0 to 1"),
     ],
 )

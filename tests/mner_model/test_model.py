@@ -138,6 +138,28 @@ def test_two_readings_that_agree_are_no_further_apart_than_nothing() -> None:
     assert float(model.loss(batch, r_drop=5.0).detach()) == pytest.approx(float(model.loss(batch).detach()))
 
 
+def test_r_drop_is_half_of_the_papers_loss_at_twice_its_alpha() -> None:
+    config = ModelConfig(modalities=("char",), char_dimension=3, char_hidden=3, hidden=5, dropout=0.5)
+    torch.manual_seed(0)
+    model = MultimodalTagger(config, words=1, trained_words=1, alphabet_size=9)
+    posts = [Features(np.zeros(n, dtype=np.int64), tuple("abc"[:n]), tags=np.array([1, 2, 0][:n])) for n in (3, 2)]
+    batch = collate(posts, Alphabet("abc"), 100)
+    r_drop, alpha = 0.7, 1.4
+    torch.manual_seed(1)
+    found = float(model.loss(batch, r_drop=r_drop).detach())
+    torch.manual_seed(1)
+    readings = [model(batch)[0].detach() for _ in range(2)]
+    assert batch.tags is not None
+    with torch.no_grad():
+        likelihood = sum(model.crf.log_likelihood(one, batch.mask, batch.tags).mean() for one in readings)
+    first, second = (torch.distributions.Categorical(logits=emissions) for emissions in readings)
+    divergence = torch.distributions.kl_divergence
+    apart = (divergence(first, second) + divergence(second, first)) / 2
+    papers = -float(likelihood) + alpha * float((apart * batch.mask).sum(dim=1).mean())
+    assert float((apart * batch.mask).sum()) > 1e-3
+    assert found == pytest.approx(papers / 2, rel=1e-4)
+
+
 def test_weights_carry_their_modalitys_name_in_whatever_order_it_was_configured(train_small: TrainSmall) -> None:
     checkpoint = train_small(epochs=8, modalities=("image", "char", "word"))
     batch = collate(posts(checkpoint), checkpoint.preprocessing.alphabet, 12)

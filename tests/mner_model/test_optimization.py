@@ -7,7 +7,7 @@ import torch
 
 from mner_model.checkpoint import Checkpoint
 from mner_model.config import TrainingConfig
-from mner_model.optimization import new_optimizer, new_schedule
+from mner_model.optimization import l1_norm, new_optimizer, new_schedule
 
 
 def rates(steps: int, steps_per_epoch: int = 10, **recipe: object) -> list[float]:
@@ -54,6 +54,16 @@ def test_every_weight_learns_once_and_word_vectors_at_their_own_rate(small_check
     rate_of = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
     assert rate_of[id(model.words.correction.weight)] == 0.25
     assert rate_of[id(model.emission.weight)] == 0.5
+
+
+def test_l1_and_weight_decay_penalise_the_same_weights_and_no_word_vectors(small_checkpoint: Checkpoint) -> None:
+    model = small_checkpoint.model
+    optimizer = new_optimizer(model, TrainingConfig(optimizer="sgd", weight_decay=1e-3))
+    decayed = {id(one) for group in optimizer.param_groups if group["weight_decay"] for one in group["params"]}
+    weights = list(model.parameters())
+    gradients = torch.autograd.grad(l1_norm(model), weights, allow_unused=True)
+    assert {id(weight) for weight, gradient in zip(weights, gradients, strict=True) if gradient is not None} == decayed
+    assert {id(weight) for weight in weights} - decayed == {id(model.words.correction.weight)}
 
 
 @pytest.mark.parametrize(

@@ -204,3 +204,17 @@ def test_each_other_regularisation_stands_in_place_of_dropout_and_alone(
     assert other.model == replace(plain.model, dropout=0.0, **of_model)  # type: ignore[arg-type]
     before, after = plain.recipe.to_json(), other.recipe.to_json()
     assert {field for field in before if before[field] != after[field]} == of_recipe
+
+
+def test_papers_that_always_have_an_image_are_chosen_with_them_and_ours_on_text_alone() -> None:
+    with_images = {name for name, one in PRESETS.items() if one.recipe.choose_with_images}
+    readers = {name for name, one in PRESETS.items() if "image" in one.model.modalities or one.model.reads_captions}
+    assert with_images == {name for name in readers if PRESETS[name].source}
+    assert {"moon-image", "moon-image-attention", "trimod", "trimod-caption", "trimod-l1"} <= with_images
+    assert all(PRESETS[name].recipe.modality_dropout == 0 for name in with_images)
+    assert readers - with_images == {
+        "word-char-image",
+        "pupil",
+        "minilm-caption",
+        "minilm-multimodal",
+    }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from mner_model.saved_folder import CheckpointError, saved_folder
+from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
 
 KNOWN = {"weights", "config"}
 
@@ -46,7 +46,7 @@ def test_a_folder_of_tensors_is_open_to_whom_the_umask_lets_in(
 
 def test_an_older_one_stays_whole_when_writing_fails_and_no_draft_is_left(tmp_path: Path) -> None:
     write(tmp_path / "thing", "old")
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CheckpointError, match="thing: cannot be written: disk full"):
         fail_half_way(tmp_path / "thing")
     assert (tmp_path / "thing" / "weights").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["thing"]
@@ -67,3 +67,15 @@ def test_somebody_elses_files_and_folders_are_left_alone(tmp_path: Path) -> None
     with pytest.raises(CheckpointError, match="is a file, expected a folder for the thing"):
         write(tmp_path / "thesis.txt", "new")
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("place", ["/proc/thing", "file/thing", "file/deep/thing"])
+def test_where_nothing_can_be_written_is_known_before(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"thing: cannot be written: \w+"):
+        check_folder(tmp_path / place, KNOWN, "thing")
+
+
+def test_finding_out_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_folder(tmp_path / "thing", KNOWN, "thing")
+    assert list(tmp_path.iterdir()) == []

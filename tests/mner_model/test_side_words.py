@@ -17,7 +17,7 @@ from mner_model.data import Example, example_from_words
 from mner_model.evaluation_run import evaluate_checkpoint
 from mner_model.hashtags import FILES, HashtagSegmenter
 from mner_model.predictor import Document, Predictor
-from mner_model.report import measure
+from mner_model.report import measure, scored_sets
 from mner_model.text import tokenize
 from mner_model.train import Trainer
 from mner_model.training_posts import TrainingReader
@@ -270,5 +270,5 @@ def test_evaluation_with_captions_is_of_a_tagger_that_sees_them(saved: Path, gol
 
 def test_a_report_scores_it_with_captions_too(saved: Path, gold: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(saved, tmp_path / "kept"))
-    rows = measure("side words", 0, folder, [gold], "cpu", lambda line: None)
+    rows = measure("side words", 0, folder, scored_sets([gold]), "cpu", lambda line: None)
     assert [row.with_images for row in rows] == [False, True]

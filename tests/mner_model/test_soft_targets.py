@@ -47,6 +47,14 @@ def test_a_mixture_has_the_shares_of_its_parts() -> None:
     assert mixed.moves[0, 0].tolist() == [0.25, 0.75, 0, 0, 0]
 
 
+def test_beliefs_of_a_long_post_are_distributions_too() -> None:
+    torch.manual_seed(0)
+    crf, tokens = CRF(TAGSET), 3000
+    [belief] = believed(crf, 20 * torch.randn(1, tokens, SIZE), torch.ones(1, tokens, dtype=torch.bool))
+    assert belief.tags.astype(np.float64).sum(axis=1) == pytest.approx(np.ones(tokens), abs=1e-3)
+    assert belief.moves.astype(np.float64).sum(axis=(1, 2)) == pytest.approx(np.ones(tokens - 1), abs=1e-3)
+
+
 def test_a_belief_is_the_crfs_own_marginals_without_padding() -> None:
     torch.manual_seed(1)
     crf = CRF(TAGSET)

@@ -1,15 +1,17 @@
 """Training learns, chooses on validation, and is the same for the same seed."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from mner_model.checkpoint import Checkpoint
 from mner_model.config import TrainingConfig
-from mner_model.data import mention_hash
+from mner_model.data import Example, example_from_words, mention_hash
 from mner_model.predictor import Document, Predictor
-from mner_model.train import EpochReport, Trainer
+from mner_model.train import EpochReport, Trainer, TrainingDiverged
 
 # The fixtures of conftest.py hold the made-up posts; they are handed over as callables.
 TrainSmall = Callable[..., Checkpoint]
@@ -62,3 +64,73 @@ def test_words_beyond_the_training_data_come_along(small_checkpoint: Checkpoint)
 def test_empty_data_is_refused(make_trainer: Callable[..., Trainer]) -> None:
     with pytest.raises(ValueError, match="at least one non-empty validation set"):
         make_trainer(TrainingConfig(), validation={})
+
+
+@pytest.mark.parametrize("choose_with_images", [True, False])
+@pytest.mark.parametrize("modalities", [("word", "image"), ("word", "caption"), ("word", "char")])
+def test_the_pass_is_chosen_on_posts_read_as_the_recipe_says(
+    make_trainer: Callable[..., Trainer], modalities: tuple[str, ...], choose_with_images: bool
+) -> None:
+    trainer = make_trainer(TrainingConfig(choose_with_images=choose_with_images), modalities=modalities)
+    [validation] = trainer._features_of_validation.values()
+    [examples] = trainer._validation.values()
+    with_images = choose_with_images and modalities != ("word", "char")
+    for example, post in zip(examples, validation, strict=True):
+        reads_image = post.image_embedding is not None or bool(post.caption_ids)
+        assert reads_image is (with_images and example.caption is not None)
+    story = trainer._data["validation"]["made up"]
+    assert (story["captions_fingerprint"] is not None) is with_images
+    assert (trainer._data["train"]["captions_fingerprint"] is not None) is (modalities != ("word", "char"))
+
+
+def test_posts_to_choose_by_are_read_as_those_to_learn_from(
+    make_trainer: Callable[..., Trainer], make_posts: Callable[..., list[Example]]
+) -> None:
+    posts = make_posts(30)
+    for modalities in (("word", "image"), ("word", "caption")):
+        recipe = TrainingConfig(choose_with_images=True, label_smoothing=0.1)
+        trainer = make_trainer(recipe, train=posts, validation={"same": posts}, modalities=modalities)
+        for chosen_by, learned in zip(trainer._features_of_validation["same"], trainer._train.whole, strict=True):
+            assert chosen_by.caption_ids == learned.caption_ids
+            assert (chosen_by.image_embedding is None) is (learned.image_embedding is None)
+            if chosen_by.image_embedding is not None and learned.image_embedding is not None:
+                assert chosen_by.image_embedding.tolist() == learned.image_embedding.tolist()
+
+
+def test_a_post_to_choose_by_may_be_empty(make_trainer: Callable[..., Trainer]) -> None:
+    blank, whole = example_from_words([""], ["O"], caption="a dog"), example_from_words(["hi"], ["O"], caption="a dog")
+    for modalities in (("word", "image"), ("word", "caption")):
+        recipe = TrainingConfig(choose_with_images=True, label_smoothing=0.1)
+        trainer = make_trainer(recipe, validation={"one": [blank, whole]}, modalities=modalities)
+        assert trainer.score("one").lenient.f1 == 0
+
+
+@pytest.mark.parametrize(
+    ("poisoned", "what"), [("emission.bias", "loss is nan"), ("the gradient alone", "gradient is (nan|inf)")]
+)
+def test_a_training_that_diverges_stops_and_says_where(
+    make_trainer: Callable[..., Trainer], tmp_path: Path, poisoned: str, what: str
+) -> None:
+    config = TrainingConfig(epochs=2, batch_posts=8, accumulated_batches=2, learning_rate=1e-2)
+    trainer = make_trainer(config)
+    taken, step = 0, trainer._step
+
+    def counted(batches: Any) -> None:
+        nonlocal taken
+        if taken == 12:  # of 10 a pass
+            if poisoned == "emission.bias":
+                torch.nn.init.constant_(trainer.model.emission.bias, torch.nan)
+            else:
+                trainer.model.emission.bias.register_hook(lambda gradient: gradient * torch.inf)
+        taken += 1
+        step(batches)
+
+    trainer._step = counted  # type: ignore[method-assign]
+    number = 5 if poisoned == "emission.bias" else 6
+    rates = r"learning_rate \(now 0.01\), vector_learning_rate \(now 0.001\)$"
+    expected = rf"^the training diverged: in pass 2, batch {number}, the {what}.*; lower {rates}"
+    with pytest.raises(TrainingDiverged, match=expected):
+        trainer.run("diverged", state_file=tmp_path / "state")
+    kept = torch.load(tmp_path / "state", weights_only=True)["state"]
+    assert kept["progress"]["epoch"] == 2
+    assert all(bool(weights.isfinite().all()) for weights in kept["model"].values())

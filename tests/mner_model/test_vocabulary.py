@@ -79,3 +79,10 @@ def test_a_bad_file_of_vectors_is_refused_with_its_line(tmp_path: Path, content:
 def test_a_missing_file_of_vectors_is_named(tmp_path: Path) -> None:
     with pytest.raises(VectorsError, match="no such file"):
         read_vectors(tmp_path / "v.txt")
+
+
+@pytest.mark.parametrize("name", ["v.txt", "v.gz", "v.xz"])
+def test_vectors_that_cannot_be_read_are_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(VectorsError, match=f"{name}: cannot be read: Is a directory"):
+        read_vectors(tmp_path / name)

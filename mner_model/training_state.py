@@ -59,7 +59,8 @@ def load_state(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def not_the_state(path: Path, error: Exception) -> TrainingStateError:
     """What to raise where a file is none that can be gone on from."""
-    return TrainingStateError(f"{path}: not the state of a training ({reason(error)}); remove it to begin anew")
+    why = reason(error).partition(". ")[0].rstrip(".:")  # torch goes on to advise reading strangers' pickles
+    return TrainingStateError(f"{path}: not the state of a training ({why}); remove it to begin anew")
 
 
 def random_state() -> dict[str, Any]:

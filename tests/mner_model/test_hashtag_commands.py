@@ -59,14 +59,17 @@ def test_evaluate_prints_one_object(gold: Path) -> None:
     assert result["data"]["hashtags"] == 3
     assert len(result["data"]["fingerprint"]) == 64
     assert result["segmenter"]["exact"] == result["segmenter"]["boundary_f1"] == 1.0
-    assert set(result["segmenter"]) == {"exact", "boundary_f1", "hashtags_per_second"}
+    assert set(result["segmenter"]) == {"exact", "exact_signs_aside", "boundary_f1", "hashtags_per_second"}
     assert set(result) == {"data", "segmenter", "gaps_alone", "wordsegment"}
 
 
 def test_evaluate_prints_a_table_for_people(gold: Path) -> None:
     code, out, _ = run(evaluate_segmenter, "--data", gold)
     assert code == 0
-    assert all(word in out for word in (b"exact match", b"boundary F1", b"100.00%", b"3 hashtags", b"wordsegment"))
+    assert all(
+        word in out
+        for word in (b"exact match", b"signs aside", b"boundary F1", b"100.00%", b"3 hashtags", b"wordsegment")
+    )
 
 
 def test_without_the_peer_ours_is_still_scored(gold: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,16 +101,7 @@ class HashtagSegmenter:
                 return cls(lexicon, gaps, config["weights"], config["training"])
             pairs = WordPairs(lexicon, **load(lzma.decompress((folder / PAIRS_FILE).read_bytes())))
             return cls(lexicon, gaps, config["weights"], config["training"], pairs, config["ranking"])
-        except (
-            SafetensorError,
-            lzma.LZMAError,
-            EOFError,
-            OSError,
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-        ) as error:
+        except _DAMAGED as error:
             raise CheckpointError(f"segmenter {folder}: does not describe a segmenter: {error}") from error
 
     def save(self, folder: str | Path) -> None:

@@ -1,6 +1,6 @@
 """A trained tagger on disk: config.json, weights.safetensors, vocabulary.txt in one folder. Never pickle.
 
-A pretrained text encoder adds its tokenizer.json, the modality hashtag its segmenter's three files. The fingerprint is
+A pretrained text encoder adds its tokenizer.json, the modality hashtag its segmenter's files. The fingerprint is
 the sha256 of the files' contents: two checkpoints with one fingerprint tag alike.
 """
 
@@ -225,7 +225,7 @@ def _read_text_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[TextEnc
 
 
 def _read_segmenter(folder: Path) -> hashtags.HashtagSegmenter:
-    for name in hashtags.FILES:
+    for name in hashtags.FILES_ALWAYS:
         if not (folder / name).is_file():
             raise CheckpointError(f"checkpoint {folder}: {name} is missing, its reading of hashtags needs it")
     return hashtags.HashtagSegmenter.load(folder)

@@ -1,8 +1,8 @@
 """What speaks for and against a stretch of a hashtag being one word: named features, which the segmenter weighs.
 
-Words are known by their rank in a list sorted by frequency and by their count in posts; beyond that length, capitals
-and digits count. No feature sees further than one word and the hashtag as a whole, so the
-best of all segmentations can be found exactly.
+Words are known by their rank in a list sorted by frequency and by their count in posts, and words that the list leaves
+out by their frequency in forums; beyond that length, capitals and digits count. No feature sees further than one word
+and the hashtag as a whole, so the best of all segmentations by these features can be found exactly.
 """
 
 import math
@@ -21,9 +21,13 @@ _LOGIT_LIMIT = 4.0
 class Lexicon:
     """Words by their rank among all words (0: the most frequent), and how often posts have them."""
 
-    def __init__(self, ranked: Sequence[str], post_counts: Mapping[str, int]) -> None:
+    def __init__(
+        self, ranked: Sequence[str], post_counts: Mapping[str, int], forum_words: Mapping[str, float] | None = None
+    ) -> None:
+        """forum_words: log of the share of words in forums, of words that are not ranked."""
         self.ranked = tuple(ranked)
         self.post_counts = dict(post_counts)
+        self.forum_words = dict(forum_words or {})
         self._ranks = {word: rank for rank, word in enumerate(self.ranked)}
         # Zipf's law as a log-frequency, scaled to [0, 1.1]
         self._frequencies = [max(0.01, (13.5 - math.log(rank + 10)) / 10) for rank in range(len(self.ranked))]
@@ -71,6 +75,12 @@ def word_features(hashtag: str, plain: str, start: int, end: int, lexicon: Lexic
         yield "log count in posts", math.log1p(count)
     if rank is None:
         yield ("only in posts" if count > 0 else "nowhere"), 1.0
+        if (forum_frequency := lexicon.forum_words.get(word)) is not None:
+            yield "in forums", 1.0
+            yield "in forums × frequency", (forum_frequency + 17) / 2
+            yield f"in forums, length {size}", 1.0
+            if whole:
+                yield "in forums, whole", 1.0
     if unknown:
         yield "unknown", 1.0
         yield "unknown × length", length / 5

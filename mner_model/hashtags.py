@@ -1,36 +1,46 @@
-"""Hashtags into words: gap model and word features in one score, and the segmentation that scores highest.
+"""Hashtags into words: gap model and word features in one score, and of the best by it the one whose pairs fit best.
 
 score = Σ over words of weights · word features + Σ over the gaps cut of weights · gap features: a semi-Markov
-conditional random field (Sarawagi and Cohen 2004) over the gap model's log odds and a frequency list. Trained on
+conditional random field (Sarawagi and Cohen 2004) over the gap model's log odds and a frequency list. The ten that
+score highest are ranked again by their score and by how often their words stand side by side elsewhere. Trained on
 English; letters of other scripts are parted only where a capital follows a small letter, as #МоскваПитер.
 """
 
 import json
+import lzma
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Self
 
 import regex
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save, save_file
 
 from mner_model.hashtag_gaps import GapConfig, GapModel, plain_letters
-from mner_model.hashtag_words import Lexicon, gap_features, word_features
+from mner_model.hashtag_pairs import Pair, WordPairs, pair_features
+from mner_model.hashtag_words import Features, Lexicon, gap_features, word_features
 from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
 
-FORMAT = 1
+FORMAT = 2
+FORMAT_WITHOUT_PAIRS = 1  # checkpoints with the modality hashtag hold such ones
 CONFIG_FILE = "segmenter.json"
 WEIGHTS_FILE = "gaps.safetensors"
 WORDS_FILE = "words.txt"
+PAIRS_FILE = "pairs.safetensors.xz"
+FORUM_WORDS_FILE = "forum_words.txt.xz"
 LONGEST_WORD = 32
+SHORT_LIST = 10
 
-FILES = (CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE)
+FILES_ALWAYS = (CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE)
+FILES = (*FILES_ALWAYS, PAIRS_FILE, FORUM_WORDS_FILE)
 
 MARKS = ("#", "＃")
 _CHARACTER = regex.compile(r"\X")
 _LATIN = regex.compile(r"\p{Latin}")
+
+_DAMAGED = (SafetensorError, lzma.LZMAError, OSError, KeyError, TypeError, ValueError, RuntimeError)
 
 Candidate = tuple[int, int]
 
@@ -49,12 +59,20 @@ class HashtagSegmenter:
         gaps: GapModel,
         weights: Mapping[str, float],
         training: Mapping[str, Any] | None = None,
+        pairs: WordPairs | None = None,
+        ranking: Mapping[str, float] | None = None,
     ) -> None:
-        """`weights` of the features by name, 0 for one that is not there; `training` tells people how it was made."""
+        """`weights` of the features by name, 0 for one that is not there; `training` tells people how it was made.
+
+        `ranking` weighs the features of whole segmentations by name; without `pairs` the one that scores highest is
+        the answer.
+        """
         self.lexicon = lexicon
         self.gaps = gaps.eval()
         self.weights = dict(weights)
         self.training = dict(training or {})
+        self.pairs = pairs
+        self.ranking = dict(ranking or {})
 
     @classmethod
     def load(cls, folder: str | Path | None = None) -> Self:
@@ -63,24 +81,31 @@ class HashtagSegmenter:
         Raises CheckpointError in one sentence for a folder that is none, misses a file or holds a damaged one.
         """
         folder = Path(folder) if folder is not None else default_segmenter()
-        for name in FILES:
-            if not (folder / name).is_file():
-                raise CheckpointError(
-                    f"segmenter {folder}: {name} is missing, expected the folder that `train-segmenter` wrote"
-                )
+        for name in FILES_ALWAYS:
+            _check_there(folder, name)
         try:
             config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-            if config["format"] != FORMAT:
-                raise CheckpointError(f"segmenter {folder}: expected format {FORMAT}, got {config['format']!r}")
-            lexicon = _read_words(folder / WORDS_FILE, config["ranked_words"])
+            if config["format"] not in (FORMAT_WITHOUT_PAIRS, FORMAT):
+                raise CheckpointError(
+                    f"segmenter {folder}: expected format {FORMAT_WITHOUT_PAIRS} or {FORMAT}, got {config['format']!r}"
+                )
+            forum_words: dict[str, float] = {}
+            if config["format"] != FORMAT_WITHOUT_PAIRS:
+                _check_there(folder, PAIRS_FILE)
+                _check_there(folder, FORUM_WORDS_FILE)
+                forum_words = _read_forum_words(folder / FORUM_WORDS_FILE)
+            lexicon = _read_words(folder / WORDS_FILE, config["ranked_words"], forum_words)
             gaps = GapModel(GapConfig(**config["gaps"]))
             gaps.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS_FILE).items()})
-            return cls(lexicon, gaps, config["weights"], config["training"])
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            if config["format"] == FORMAT_WITHOUT_PAIRS:
+                return cls(lexicon, gaps, config["weights"], config["training"])
+            pairs = WordPairs(lexicon, **load(lzma.decompress((folder / PAIRS_FILE).read_bytes())))
+            return cls(lexicon, gaps, config["weights"], config["training"], pairs, config["ranking"])
+        except _DAMAGED as error:
             raise CheckpointError(f"segmenter {folder}: does not describe a segmenter: {error}") from error
 
     def save(self, folder: str | Path) -> None:
-        """Writes the gap model's weights in float16, the words with their counts, and the rest as JSON.
+        """Writes the gap model's weights in float16, the words and pairs with their counts, and the rest as JSON.
 
         An older segmenter at this place is replaced, and stays whole until the new one is. Raises CheckpointError as
         `check_segmenter_destination` does.
@@ -96,11 +121,16 @@ class HashtagSegmenter:
         words = [*self.lexicon.ranked, *sorted(counts.keys() - set(self.lexicon.ranked))]
         lines = (f"{word}\t{counts[word]}\n" if word in counts else f"{word}\n" for word in words)
         (folder / WORDS_FILE).write_text("".join(lines), encoding="utf-8", newline="\n")
+        if self.pairs is not None:
+            (folder / PAIRS_FILE).write_bytes(lzma.compress(save(self.pairs.tensors)))
+            forums = "".join(f"{word}\t{value:.1f}\n" for word, value in sorted(self.lexicon.forum_words.items()))
+            (folder / FORUM_WORDS_FILE).write_bytes(lzma.compress(forums.encode()))
         config = {
-            "format": FORMAT,
+            "format": FORMAT_WITHOUT_PAIRS if self.pairs is None else FORMAT,
             "gaps": self.gaps.config.to_json(),
             "ranked_words": len(self.lexicon.ranked),
-            "weights": {name: round(weight, 4) for name, weight in sorted(self.weights.items())},
+            "weights": _rounded(self.weights),
+            **({} if self.pairs is None else {"ranking": _rounded(self.ranking)}),
             "training": self.training,
         }
         text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
@@ -124,7 +154,19 @@ class HashtagSegmenter:
 
     def _words(self, hashtag: str, logits: Sequence[float]) -> list[str]:
         scores = self.scores(hashtag, logits)
-        return [hashtag[start:end] for start, end in best_path(scores, len(hashtag))]
+        pairs = self.pairs
+        path = best_path(scores, len(hashtag)) if pairs is None else self._ranked_first(hashtag, scores, pairs)
+        return [hashtag[start:end] for start, end in path]
+
+    def _ranked_first(self, hashtag: str, scores: Mapping[Candidate, float], pairs: WordPairs) -> list[Candidate]:
+        weight = self.ranking.get
+        plain = plain_letters(hashtag)
+
+        def rank(scored: tuple[float, list[Candidate]]) -> float:
+            features = path_features(plain, *scored, pairs)
+            return sum(weight(name, 0.0) * value for name, value in features)
+
+        return max(best_paths(scores, len(hashtag), SHORT_LIST), key=rank)[1]
 
     def scores(self, hashtag: str, logits: Sequence[float]) -> dict[Candidate, float]:
         """The score of each possible word [start, end) of a hashtag, by end, then start."""
@@ -162,21 +204,60 @@ def cuts(hashtag: str) -> list[int]:
     return [0, *inner, len(hashtag)]
 
 
+def path_features(
+    plain: str, score: float, path: Sequence[Candidate], pairs: WordPairs, own: Mapping[Pair, int] | None = None
+) -> Features:
+    """Of a segmentation as a whole: its score and its word pairs; plain: the hashtag by `plain_letters`.
+
+    own: as `pair_features` takes it.
+    """
+    yield "score", score
+    yield from pair_features([plain[start:end] for start, end in path], pairs, own or {})
+
+
 def best_path(scores: Mapping[Candidate, float], length: int) -> list[Candidate]:
     """The words that cover 0 to `length` without a gap and whose scores sum highest; the first of equals.
 
     scores  by end, then start, as `candidate_features` gives them
     """
-    best: dict[int, tuple[float, int]] = {0: (0.0, 0)}
-    for (start, end), score in scores.items():
-        total = best[start][0] + score
-        if end not in best or total > best[end][0]:
-            best[end] = (total, start)
+    return best_paths(scores, length, 1)[0][1]
+
+
+def best_paths(scores: Mapping[Candidate, float], length: int, count: int) -> list[tuple[float, list[Candidate]]]:
+    """The `count` segmentations whose scores sum highest, with the sum, the highest first; all where there are fewer.
+
+    scores  by end, then start, as `candidate_features` gives them
+    """
+    # of each end the best ways to it: sum, where the last word starts, and which of the ways to that start
+    best: dict[int, list[tuple[float, int, int]]] = {0: [(0.0, 0, 0)]}
+    for end, ending in groupby(scores.items(), key=_end):
+        ways = [
+            (total + score, start, place)
+            for (start, _), score in ending
+            for place, (total, _, _) in enumerate(best[start])
+        ]
+        best[end] = sorted(ways, key=_negated_sum)[:count] if count > 1 else [max(ways, key=_sum)]
+    return [(best[length][place][0], _path(best, length, place)) for place in range(len(best[length]))]
+
+
+def _end(scored: tuple[Candidate, float]) -> int:
+    return scored[0][1]
+
+
+def _sum(way: tuple[float, int, int]) -> float:
+    return way[0]
+
+
+def _negated_sum(way: tuple[float, int, int]) -> float:
+    return -way[0]
+
+
+def _path(best: Mapping[int, Sequence[tuple[float, int, int]]], end: int, place: int) -> list[Candidate]:
     path: list[Candidate] = []
-    end = length
     while end > 0:
-        path.append((best[end][1], end))
-        end = best[end][1]
+        _, start, place = best[end][place]
+        path.append((start, end))
+        end = start
     return path[::-1]
 
 
@@ -198,9 +279,26 @@ def _one_foreign_word(before: str, after: str) -> bool:
     return not (before.islower() and after.isupper())
 
 
-def _read_words(path: Path, ranked: int) -> Lexicon:
+def _check_there(folder: Path, name: str) -> None:
+    if not (folder / name).is_file():
+        raise CheckpointError(
+            f"segmenter {folder}: {name} is missing, expected the folder that `train-segmenter` wrote"
+        )
+
+
+def _rounded(weights: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(weight, 4) for name, weight in sorted(weights.items())}
+
+
+def _read_words(path: Path, ranked: int, forum_words: Mapping[str, float]) -> Lexicon:
     lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     if len(lines) < ranked:
         raise ValueError(f"expected at least {ranked} words, got {len(lines)}: is {path.name} cut short?")
     pairs = [line.partition("\t") for line in lines]
-    return Lexicon([word for word, _, _ in pairs[:ranked]], {word: int(count) for word, _, count in pairs if count})
+    counts = {word: int(count) for word, _, count in pairs if count}
+    return Lexicon([word for word, _, _ in pairs[:ranked]], counts, forum_words)
+
+
+def _read_forum_words(path: Path) -> dict[str, float]:
+    lines = lzma.decompress(path.read_bytes()).decode().splitlines()
+    return {word: float(value) for word, _, value in (line.partition("\t") for line in lines)}

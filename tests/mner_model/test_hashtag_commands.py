@@ -1,6 +1,7 @@
 """The commands as people script them: what comes on stdout, and the exit status."""
 
 import builtins
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -60,14 +61,17 @@ def test_evaluate_prints_one_object(gold: Path) -> None:
     assert result["data"]["hashtags"] == 3
     assert len(result["data"]["fingerprint"]) == 64
     assert result["segmenter"]["exact"] == result["segmenter"]["boundary_f1"] == 1.0
-    assert set(result["segmenter"]) == {"exact", "boundary_f1", "hashtags_per_second"}
+    assert set(result["segmenter"]) == {"exact", "exact_signs_aside", "boundary_f1", "hashtags_per_second"}
     assert set(result) == {"data", "segmenter", "gaps_alone", "wordsegment"}
 
 
 def test_evaluate_prints_a_table_for_people(gold: Path) -> None:
     code, out, _ = run(evaluate_segmenter, "--data", gold)
     assert code == 0
-    assert all(word in out for word in (b"exact match", b"boundary F1", b"100.00%", b"3 hashtags", b"wordsegment"))
+    assert all(
+        word in out
+        for word in (b"exact match", b"signs aside", b"boundary F1", b"100.00%", b"3 hashtags", b"wordsegment")
+    )
 
 
 def test_without_the_peer_ours_is_still_scored(gold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,21 +100,30 @@ def test_what_is_trained_can_segment(gold: Path, tmp_path: Path) -> None:
     gold.write_text(GOLD * 2)
     (tmp_path / "posts.txt").write_text("IMGID:1\nso\tO\ntired\tO\ntoday\tO\n\nIMGID:2\nat\tO\nNASA\tB-ORG\n")
     (tmp_path / "words.txt").write_text("good 0.5\nmorning 0.25\nnasa 0.1\n")
+    (tmp_path / "unigrams.txt").write_text("good\t9000000\nmorning\t5000000\n")
+    (tmp_path / "bigrams.txt").write_text("good morning\t200000\n")
+    (tmp_path / "forums.json.gz").write_bytes(gzip.compress(b'{"lol": -9.5}'))
     sources = ("--train", gold, "--text", tmp_path / "posts.txt", "--words", tmp_path / "words.txt")
+    sources += ("--web-counts", tmp_path, "--forum-words", tmp_path / "forums.json.gz")
     out = tmp_path / "segmenter"
     code, stdout, err = run(train_segmenter, *sources, "--out", out, "--made", 256, "--tuning-steps", 2, "--seed", 7)
     assert (code, stdout) == (0, b"")
     assert "6 hashtags, 2 other texts" in err
     assert "held-out exact match" in err
-    assert json.loads((out / "segmenter.json").read_text())["training"]["recipe"]["seed"] == 7
+    training = json.loads((out / "segmenter.json").read_text())["training"]
+    assert training["recipe"]["seed"] == 7
+    assert training["sources"] == {"words": "words.txt", "web_counts": tmp_path.name, "forum_words": "forums.json.gz"}
     code, stdout, _ = run(segment, "--segmenter", out, "-", given=b"goodmorning\n")
     assert (code, stdout.replace(b" ", b"")) == (0, b"goodmorning\n")
 
 
 def test_too_little_to_train_on_fails_in_one_line(gold: Path, tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("good 0.5\n")
-    code, _, err = run(
-        train_segmenter, "--train", gold, "--words", tmp_path / "words.txt", "--out", tmp_path / "segmenter"
-    )
+    (tmp_path / "unigrams.txt").write_text("good\t9000000\n")
+    (tmp_path / "bigrams.txt").write_text("")
+    (tmp_path / "forums.json.gz").write_bytes(gzip.compress(b"{}"))
+    sources = ("--train", gold, "--words", tmp_path / "words.txt", "--web-counts", tmp_path)
+    sources += ("--forum-words", tmp_path / "forums.json.gz")
+    code, _, err = run(train_segmenter, *sources, "--out", tmp_path / "segmenter")
     assert code == 1
     assert err.splitlines()[-1] == "mner-model: expected at least 5 gold hashtags, got 3"

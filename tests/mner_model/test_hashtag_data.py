@@ -73,6 +73,24 @@ def test_exact_is_any_segmentation_without_case_but_with_every_sign() -> None:
     assert not gold.is_exact(["lets", "go"])
 
 
+@pytest.mark.parametrize(
+    ("hashtag", "segmentation", "answer", "right"),
+    [
+        ("letsgo", "Let's go", "lets go", True),
+        ("letsgo", "Let's go", "let s go", True),
+        ("letsgo", "Let's go", "letsgo", False),
+        ("headfi", "head-fi", "headfi", True),
+        ("wowcom", "wow.com", "wowcom", True),
+        ("wowcom", "wow.com", "wow com", False),
+        ("swine_flu", "swine _ flu", "swine _ flu", True),
+    ],
+)
+def test_signs_aside_what_gold_adds_is_dropped_or_a_space(
+    hashtag: str, segmentation: str, answer: str, right: bool
+) -> None:
+    assert GoldHashtag("", hashtag, (segmentation,)).is_exact_signs_aside(answer.split()) is right
+
+
 def test_boundary_f1_counts_spaces_against_the_nearest_segmentation() -> None:
     gold = [
         GoldHashtag("", "abcd", ("abcd", "a b cd")),

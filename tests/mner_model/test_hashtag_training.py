@@ -7,11 +7,13 @@ import pytest
 from mner_model.data import DataError
 from mner_model.hashtag_data import GoldHashtag
 from mner_model.hashtag_gaps import GapConfig
-from mner_model.hashtag_training import SegmenterRecipe, SegmenterTrainer, lexicon_words
+from mner_model.hashtag_pairs import WebCounts
+from mner_model.hashtag_training import SegmenterRecipe, SegmenterTrainer, forum_words_beside, lexicon_words
 from mner_model.hashtag_words import Lexicon, word_features
 from mner_model.hashtags import HashtagSegmenter
 
 WORDS = "the new red day team happy music monday friday coffee summer winter".split()
+WEB = WebCounts(dict.fromkeys(WORDS, 10**9), {("red", "team"): 10**8})
 SMALL = GapConfig(char_dimension=8, case_dimension=2, filters=8, widths=(3,), hidden=12, dropout=0.0)
 RECIPE = SegmenterRecipe(
     made_hashtags=3_000, batch_hashtags=32, tuning_steps=10, tuning_batch_hashtags=16, folds=2, penalties=(0.3, 30.0)
@@ -27,7 +29,8 @@ def made_up_gold(count: int, seed: int) -> list[GoldHashtag]:
 def train(seed: int = 0, lines: list[str] | None = None) -> HashtagSegmenter:
     recipe = SegmenterRecipe(**{**vars(RECIPE), "seed": seed})
     say = (lambda _: None) if lines is None else lines.append
-    return SegmenterTrainer(made_up_gold(60, 1), ["so happy for the new music"], WORDS, recipe, say, SMALL).run()
+    texts = ["so happy for the new music"]
+    return SegmenterTrainer(made_up_gold(60, 1), texts, WORDS, WEB, {"lol": -9.0}, recipe, say, SMALL).run()
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,7 @@ def test_training_learns_to_split_words_it_knows(trained: tuple[HashtagSegmenter
 def test_the_same_seed_gives_the_same_segmenter(trained: tuple[HashtagSegmenter, list[str]]) -> None:
     again, other = train(), train(seed=1)
     assert again.weights == trained[0].weights
+    assert again.ranking == trained[0].ranking
     assert again.gaps.gap_logits(["redteam"], again.lexicon) == trained[0].gaps.gap_logits(["redteam"], again.lexicon)
     assert other.weights != again.weights
 
@@ -53,7 +57,8 @@ def test_the_penalty_is_the_one_that_held_out_gold_prefers(trained: tuple[Hashta
     segmenter, lines = trained
     assert segmenter.training["penalty"] == 0.3
     assert segmenter.training["held_out_exact"] > 0.8
-    assert sum("held-out exact match" in line for line in lines) == len(RECIPE.penalties)
+    assert sum(line.startswith("penalty 0.3: held-out exact match") for line in lines) == 1
+    assert sum("penalty of ranking" in line for line in lines) == len(RECIPE.ranking_penalties)
 
 
 def test_progress_is_told(trained: tuple[HashtagSegmenter, list[str]]) -> None:
@@ -79,6 +84,11 @@ def test_the_lexicon_keeps_what_a_hashtag_can_hold() -> None:
     ]
 
 
+def test_forum_words_are_those_that_the_list_leaves_out() -> None:
+    words = {"red": -5.0, "tweetup": -15.04, "x": -7.0, "n't": -6.0, "rarest": -19.0}
+    assert forum_words_beside(["red"], words) == {"tweetup": -15.0}
+
+
 def test_fewer_hashtags_than_folds_are_refused() -> None:
     with pytest.raises(DataError, match="at least 5 gold hashtags, got 3"):
-        SegmenterTrainer(made_up_gold(3, 0), [], WORDS, SegmenterRecipe(), print)
+        SegmenterTrainer(made_up_gold(3, 0), [], WORDS, WEB, {}, SegmenterRecipe(), print)

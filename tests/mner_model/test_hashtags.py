@@ -1,6 +1,7 @@
 """The search against every segmentation there is, and what any text from strangers may expect."""
 
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,25 @@ from hypothesis import strategies as st
 from mner_model.checkpoint import CheckpointError
 from mner_model.hashtag_data import read_hashtags
 from mner_model.hashtag_gaps import GapConfig, GapModel, in_numbers, plain_letters
+from mner_model.hashtag_pairs import WebCounts, WordPairs
 from mner_model.hashtag_words import Lexicon
-from mner_model.hashtags import HashtagSegmenter, best_path, candidate_features, cuts, default_segmenter
+from mner_model.hashtags import (
+    FILES,
+    FILES_ALWAYS,
+    HashtagSegmenter,
+    best_path,
+    best_paths,
+    candidate_features,
+    cuts,
+    default_segmenter,
+    path_features,
+)
 
 DEV = Path(__file__).parents[3] / "shared" / "data" / "hashtags" / "dev.tsv"
-LEXICON = Lexicon(["a", "i", "the", "new", "york", "times", "now", "here", "nowhere"], {"lol": 3, "york": 1})
+LEXICON = Lexicon(
+    ["a", "i", "the", "new", "york", "times", "now", "here", "nowhere"], {"lol": 3, "york": 1}, {"nowhe": -12.5}
+)
+WEB = WebCounts({"new": 10**9, "york": 10**8, "here": 10**9}, {("new", "york"): 10**8, ("now", "here"): 10**7})
 SMALL = GapConfig(char_dimension=4, case_dimension=2, filters=3, widths=(3, 5), hidden=5)
 
 
@@ -34,6 +49,14 @@ def untrained() -> HashtagSegmenter:
     }
     weights = dict(zip(sorted(names), torch.randn(len(names)).tolist(), strict=True))
     return HashtagSegmenter(LEXICON, gaps, {**weights, "word": -1.0})
+
+
+@pytest.fixture(scope="module")
+def ranking(untrained: HashtagSegmenter) -> HashtagSegmenter:
+    """The same, with a say for word pairs."""
+    weights = {"score": 0.5, "pair": 2.0, "pair information": -1.5, "joined alone": 1.0, "pair frequency": 0.7}
+    pairs = WordPairs.counted(LEXICON, WEB, {("the", "now"): 2})
+    return HashtagSegmenter(LEXICON, untrained.gaps, untrained.weights, None, pairs, weights)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +82,36 @@ def test_the_search_finds_the_best_of_all_segmentations(length: int, seed: int) 
     best = max(sum(scores[word] for word in path) for path in all_segmentations(length))
     assert sum(scores[word] for word in found) == pytest.approx(best, abs=1e-9)
     assert found in all_segmentations(length)
+
+
+@settings(max_examples=40, deadline=None)
+@given(length=st.integers(1, 7), count=st.integers(1, 70), seed=st.integers(0, 10_000))
+def test_the_search_finds_the_best_of_all_in_order(length: int, count: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    candidates = [(start, end) for end in range(1, length + 1) for start in range(end)]
+    scores = dict(zip(candidates, torch.randn(len(candidates), generator=generator).tolist(), strict=True))
+    found = best_paths(scores, length, count)
+    sums = sorted((sum(scores[word] for word in path) for path in all_segmentations(length)), reverse=True)
+    assert [total for total, _ in found] == pytest.approx(sums[:count], abs=1e-9)
+    assert [sum(scores[word] for word in path) for _, path in found] == pytest.approx(sums[:count], abs=1e-9)
+    assert len({tuple(path) for _, path in found}) == len(found)
+
+
+@settings(max_examples=40, deadline=None)
+@given(hashtag=st.text("newyorkhNOW", min_size=1, max_size=8))
+def test_of_the_ten_that_score_highest_the_answer_is_ranked_first(ranking: HashtagSegmenter, hashtag: str) -> None:
+    assert ranking.pairs is not None
+    [logits] = ranking.gaps.gap_logits([hashtag], LEXICON)
+    scores = ranking.scores(hashtag, logits)
+    scored = [(sum(scores[word] for word in path), path) for path in all_segmentations(len(hashtag))]
+    ranks = {
+        tuple(hashtag[start:end] for start, end in path): sum(
+            ranking.ranking.get(name, 0.0) * value
+            for name, value in path_features(plain_letters(hashtag), score, path, ranking.pairs)
+        )
+        for score, path in sorted(scored, key=lambda one: -one[0])[:10]
+    }
+    assert ranks[tuple(ranking.segment([hashtag])[0])] == pytest.approx(max(ranks.values()), abs=1e-9)
 
 
 @settings(max_examples=25, deadline=None)
@@ -153,17 +206,32 @@ def test_an_even_filter_is_refused() -> None:
         GapModel(GapConfig(widths=(2,)))
 
 
-def test_a_saved_segmenter_comes_back_alike(untrained: HashtagSegmenter, tmp_path: Path) -> None:
-    untrained.save(tmp_path / "once")
-    HashtagSegmenter.load(tmp_path / "once").save(tmp_path / "twice")
+def test_a_saved_segmenter_comes_back_alike(ranking: HashtagSegmenter, tmp_path: Path) -> None:
+    ranking.save(tmp_path / "once")
+    again = HashtagSegmenter.load(tmp_path / "once")
+    again.save(tmp_path / "twice")
+    assert {path.name for path in (tmp_path / "once").iterdir()} == set(FILES)
     for file in (tmp_path / "once").iterdir():
         assert file.read_bytes() == (tmp_path / "twice" / file.name).read_bytes()
+    assert again.lexicon.forum_words == LEXICON.forum_words
+    assert again.segment(["newyork", "nowhere"]) == ranking.segment(["newyork", "nowhere"])
 
 
-@pytest.mark.parametrize("name", ["segmenter.json", "gaps.safetensors", "words.txt"])
-def test_a_missing_or_damaged_file_is_named(untrained: HashtagSegmenter, tmp_path: Path, name: str) -> None:
+def test_a_segmenter_from_before_pairs_is_read_and_written_as_it_was(
+    untrained: HashtagSegmenter, tmp_path: Path
+) -> None:
+    untrained.save(tmp_path / "once")
+    again = HashtagSegmenter.load(tmp_path / "once")
+    again.save(tmp_path / "twice")
+    assert sorted(path.name for path in (tmp_path / "twice").iterdir()) == sorted(FILES_ALWAYS)
+    assert json.loads((tmp_path / "twice" / "segmenter.json").read_text())["format"] == 1
+    assert again.pairs is None
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_or_damaged_file_is_named(ranking: HashtagSegmenter, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "segmenter"
-    untrained.save(folder)
+    ranking.save(folder)
     (folder / name).write_bytes(b"\xff{")
     with pytest.raises(CheckpointError, match=str(folder)):
         HashtagSegmenter.load(folder)
@@ -188,8 +256,8 @@ def test_an_older_segmenter_is_replaced_and_a_folder_of_somebody_elses_left_alon
 def test_another_format_is_refused(untrained: HashtagSegmenter, tmp_path: Path) -> None:
     untrained.save(tmp_path)
     config = tmp_path / "segmenter.json"
-    config.write_text(config.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(CheckpointError, match="expected format 1, got 2"):
+    config.write_text(config.read_text().replace('"format": 1', '"format": 3'))
+    with pytest.raises(CheckpointError, match="expected format 1 or 2, got 3"):
         HashtagSegmenter.load(tmp_path)
 
 
@@ -209,7 +277,7 @@ def test_the_shipped_segmenter_takes_what_strangers_send(shipped: HashtagSegment
 
 
 def test_the_shipped_segmenter_is_small() -> None:
-    assert sum(file.stat().st_size for file in default_segmenter().iterdir()) <= 4_000_000
+    assert sum(file.stat().st_size for file in default_segmenter().iterdir()) <= 6_000_000
 
 
 @pytest.mark.skipif(not DEV.is_file(), reason="the hashtags of the research data are not here")
@@ -217,4 +285,4 @@ def test_the_shipped_segmenter_reaches_the_figure_in_the_readme(shipped: Hashtag
     gold = read_hashtags(DEV)
     answers = shipped.segment([one.hashtag for one in gold])
     right = sum(one.is_exact(words) for one, words in zip(gold, answers, strict=True))
-    assert right / len(gold) >= 0.89  # 89.5 % where it was measured; other processors round otherwise
+    assert right / len(gold) >= 0.89  # 89.7 % where it was measured; other processors round otherwise

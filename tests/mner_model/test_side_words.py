@@ -1,6 +1,7 @@
 """Taggers that read the words of captions and hashtags, from training over the checkpoint to serving."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -217,7 +218,7 @@ def test_another_segmenter_is_another_fingerprint(saved: Path, tmp_path: Path) -
 def test_a_missing_file_of_the_segmenter_is_named(saved: Path, tmp_path: Path, name: str) -> None:
     folder = Path(shutil.copytree(saved, tmp_path / "copy"))
     (folder / name).unlink()
-    with pytest.raises(CheckpointError, match=rf"{name} is missing, its reading of hashtags needs it"):
+    with pytest.raises(CheckpointError, match=rf"{re.escape(name)} is missing, "):
         load_checkpoint(folder)
 
 

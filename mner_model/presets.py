@@ -146,7 +146,7 @@ def _transformer(name: str, summary: str, text_encoder: str, **changes: object) 
 _ALL = (
     Preset(
         "word-char-image",
-        "words, characters and words about the image under attention that can switch each off; what the package ships",
+        "words, characters and words about the image under attention that can switch each off",
         recipe=TrainingConfig(epochs=30),
     ),
     _moon("moon-char", "characters alone", ["char"]),
@@ -193,8 +193,9 @@ _ALL = (
     ),
     Preset(
         "pupil",
-        "words, characters and words about the image under attention, learning also what a larger tagger believes",
-        recipe=TrainingConfig(epochs=20),
+        "words, characters and words about the image, a wide LSTM, taught by a larger tagger; what the package ships",
+        ModelConfig(fused_dimension=300, hidden=400),
+        TrainingConfig(epochs=20),
         taught=True,
     ),
     _transformer("minilm", "a small pretrained Transformer beside characters", _MINILM),

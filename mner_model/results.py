@@ -97,12 +97,14 @@ def summary(preset: str, measured: Iterable[Measured]) -> Summary | None:
 def training_in_short(story: Mapping[str, Any]) -> dict[str, Any] | None:
     """Of what a checkpoint tells of its training: recipe, what is not as it comes, and data, all that is told of them.
 
-    The seed is left out. None for a checkpoint that tells nothing.
+    The seed and the precision, which follows the device, are left out. None for a checkpoint that tells nothing.
     """
     if not story:
         return None
-    plain = {**TrainingConfig().to_json(), "seed": story.get("config", {}).get("seed")}
-    chosen = {name: value for name, value in story.get("config", {}).items() if plain.get(name) != value}
+    plain, config = TrainingConfig().to_json(), story.get("config", {})
+    chosen = {
+        name: value for name, value in config.items() if name not in ("seed", "precision") and plain.get(name) != value
+    }
     return {"recipe": chosen, "data": dict(story.get("data", {}))}
 
 

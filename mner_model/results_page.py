@@ -19,6 +19,8 @@ _ABLATION = (
     "word-char-image+fusion=concatenation",
     "word-char-image+label_smoothing=0.05",
     "word-char-image+r_drop=1.0",
+    "word-char-image+hidden=400+fused_dimension=300",
+    "pupil+hidden=200+fused_dimension=200",
     "pupil+teacher_share=0.0",
     "pupil",
 )

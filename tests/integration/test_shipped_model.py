@@ -16,8 +16,8 @@ DATA = ROOT.parent / "shared" / "data"
 @pytest.mark.parametrize(
     ("row", "file", "fingerprint", "floor"),
     [
-        ("Twitter-2015 test", "twitter2015/test.txt", "bd5cdae51a61", 0.72),
-        ("Twitter-2017 valid", "twitter2017/valid.txt", "1fd8a6e55a66", 0.81),
+        ("Twitter-2015 test", "twitter2015/test.txt", "bd5cdae51a61", 0.735),
+        ("Twitter-2017 valid", "twitter2017/valid.txt", "1fd8a6e55a66", 0.825),
     ],
 )
 def test_text_alone_scores_what_the_readme_says(row: str, file: str, fingerprint: str, floor: float) -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 from rich.console import Console
 
-from mner_model.checkpoint import Checkpoint
+from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.cli import main
 from mner_model.plots import PlotError, _learning_curve, heat_map_table, save_heat_map, save_learning_curve
 from mner_model.predictor import Document, ModalityWeights, Predictor
@@ -138,8 +138,14 @@ def test_the_commands_draw(folder_with_images: Path, drawn_picture: bytes, tmp_p
     assert (tmp_path / "c.png").exists()
 
 
-def test_a_checkpoint_that_tells_no_passes_and_an_image_that_is_none_are_one_line(tmp_path: Path) -> None:
-    curve = CliRunner().invoke(main, ["plot", "learning-curve", "--out", str(tmp_path / "c.png")])
+def test_a_checkpoint_that_tells_no_passes_and_an_image_that_is_none_are_one_line(
+    small_folder: Path, tmp_path: Path
+) -> None:
+    checkpoint = load_checkpoint(small_folder)
+    checkpoint.training = {}
+    checkpoint.save(tmp_path / "silent")
+    silent = ["--checkpoint", str(tmp_path / "silent"), "--out", str(tmp_path / "c.png")]
+    curve = CliRunner().invoke(main, ["plot", "learning-curve", *silent])
     assert (curve.exit_code, curve.stdout) == (1, "")
     assert "does not tell its passes" in curve.stderr
     (tmp_path / "broken.png").write_bytes(b"no image")

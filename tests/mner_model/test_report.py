@@ -346,9 +346,9 @@ def test_no_words_at_all_are_wrong_usage(data: Path, tmp_path: Path) -> None:
         (["--out", "runs/new/report"], "--out runs/new/report"),
         (["--train", "../../home/ada/t15/train.txt"], "--train t15/train.txt"),
         (["--train", "/data/a=b/t15/train.txt"], "--train t15/train.txt"),
-        (["--text-encoder", "minilm=/tmp/m/minilm"], "--text-encoder minilm=m/minilm"),
-        (["--text-encoder=minilm=/tmp/m/minilm"], "--text-encoder=minilm=m/minilm"),
-        (["--text-encoder", "/tmp/m/a=b"], "--text-encoder m/a=b"),
+        (["--text-encoder", "minilm=/data/m/minilm"], "--text-encoder minilm=m/minilm"),
+        (["--text-encoder=minilm=/data/m/minilm"], "--text-encoder=minilm=m/minilm"),
+        (["--text-encoder", "/data/m/a=b"], "--text-encoder m/a=b"),
         (
             ["--preset", "minilm+dropout=0.3:0", "--text-encoder", "minilm+dropout=0.3=/a/b/c"],
             "--preset minilm+dropout=0.3:0 --text-encoder minilm+dropout=0.3=b/c",

@@ -96,8 +96,8 @@ def test_a_folder_is_for_all_that_read_the_same_transformer(option: str) -> None
 
 def test_a_folder_of_ones_own_goes_first() -> None:
     names = ["minilm", "minilm+dropout=0.3", "minilm-caption", "mpnet+dropout=0.3"]
-    options = ["minilm+dropout=0.3=/tmp/a=b", "minilm=/tmp/m", "minilm-caption=/tmp/c", "mpnet=/tmp/large"]
-    assert list(transformers(names, *options).values()) == ["/tmp/m", "/tmp/a=b", "/tmp/c", "/tmp/large"]
+    options = ["minilm+dropout=0.3=/data/a=b", "minilm=/data/m", "minilm-caption=/data/c", "mpnet=/data/large"]
+    assert list(transformers(names, *options).values()) == ["/data/m", "/data/a=b", "/data/c", "/data/large"]
 
 
 def test_a_folder_of_a_variant_is_for_no_other() -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mner_model.hashtag_weights import fitted
+
 _IMPOSSIBLE = -10_000.0
 
 
@@ -43,16 +45,7 @@ class RankingFitter:
 
         penalty  times the sum of squared weights is taken off the log-likelihood
         """
-        weights = torch.zeros(len(self.names), requires_grad=True)
-        optimizer = torch.optim.LBFGS([weights], max_iter=iterations, history_size=20, line_search_fn="strong_wolfe")
-
-        def objective() -> Tensor:
-            optimizer.zero_grad()
-            loss = penalty * weights.square().sum() - self._log_likelihood(weights, chosen)
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
-
-        optimizer.step(objective)  # type: ignore[no-untyped-call]
+        weights = fitted(len(self.names), lambda weights: self._log_likelihood(weights, chosen), penalty, iterations)
         return dict(zip(self.names, weights.tolist(), strict=True))
 
     def log_likelihood(self, weights: dict[str, float], chosen: Sequence[int]) -> float:

@@ -4,7 +4,7 @@ Sarawagi and Cohen 2004: the probability of a segmentation is its score's share 
 gave several, the sum of theirs is raised. L-BFGS on the whole set, with a Gaussian prior on the weights.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,16 +76,7 @@ class WeightFitter:
         penalty  times the sum of squared weights is taken off the log-likelihood
         """
         buckets = list(self._buckets(chosen))
-        weights = torch.zeros(len(self.names), requires_grad=True)
-        optimizer = torch.optim.LBFGS([weights], max_iter=iterations, history_size=20, line_search_fn="strong_wolfe")
-
-        def objective() -> Tensor:
-            optimizer.zero_grad()
-            loss = penalty * weights.square().sum() - self._log_likelihood(weights, buckets)
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
-
-        optimizer.step(objective)  # type: ignore[no-untyped-call]
+        weights = fitted(len(self.names), lambda weights: self._log_likelihood(weights, buckets), penalty, iterations)
         return dict(zip(self.names, weights.tolist(), strict=True))
 
     def log_likelihood(self, weights: dict[str, float], chosen: Sequence[int]) -> float:
@@ -159,3 +150,18 @@ def _log_gold(scores: Tensor, bucket: _Bucket) -> Tensor:
     best = torch.full((len(bucket.lengths),), _IMPOSSIBLE).scatter_reduce(0, bucket.owner, paths.detach(), "amax")
     shares = torch.exp(paths - best[bucket.owner])
     return torch.zeros(len(bucket.lengths)).index_add(0, bucket.owner, shares).log() + best
+
+
+def fitted(size: int, log_likelihood: Callable[[Tensor], Tensor], penalty: float, iterations: int) -> Tensor:
+    """The weights [size] where the log-likelihood less `penalty` times the sum of their squares is highest: L-BFGS."""
+    weights = torch.zeros(size, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=iterations, history_size=20, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        loss = penalty * weights.square().sum() - log_likelihood(weights)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(objective)  # type: ignore[no-untyped-call]
+    return weights.detach()

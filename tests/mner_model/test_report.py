@@ -341,7 +341,7 @@ def test_no_words_at_all_are_wrong_usage(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
-        (["--out=/tmp/d/rep"], "--out=d/rep"),
+        (["--out=/data/d/rep"], "--out=d/rep"),
         (["--out", "/rep"], "--out rep"),
         (["--out", "runs/new/report"], "--out runs/new/report"),
         (["--train", "../../home/ada/t15/train.txt"], "--train t15/train.txt"),

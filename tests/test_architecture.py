@@ -46,6 +46,7 @@ HOMES = {
     "torch": ["mner_model"],
     "torchvision": ["mner_model.image_encoder"],
     "matplotlib": ["mner_model.plots"],
+    "opentelemetry": ["worker.tracing"],
     "transformers": ["mner_model.text_encoder"],
     "tokenizers": ["mner_model.text_pieces"],
     "safetensors": ["mner_model"],

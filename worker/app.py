@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 from faust import Stream
 from faust.types import TP
 
-from worker import logs
+from worker import logs, tracing
 from worker.broker import start_when_a_broker_answers, wait_for_topics
 from worker.delivery import Delivery, Limits, Pipeline
 from worker.errors import ExitStatus, Fatal, SettingsRefused
@@ -58,8 +58,11 @@ def run(settings: Settings, *, pipeline_factory: PipelineFactory | None = None) 
     0 drained and left; 70 stopped unacknowledged; 71 the drain did not end in time; 78 the settings' model is refused.
     """
     logs.configure(settings.log_level, settings.log_format)
+    if settings.traces:
+        tracing.configure()
     worker = Worker(settings, pipeline_factory or _real_pipeline)
     status = _exit_status(worker)
+    tracing.flush()
     worker.hard_exit.disarm(status)
     return status
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mner_model.checkpoint import CheckpointError
 from mner_model.predictor import Prediction, Predictor
+from worker import tracing
 from worker.errors import DeadReason, ModelBroken, Rejected, SettingsRefused
 from worker.image_fetcher import ImageFetcher
 from worker.image_stage import PostImage
@@ -154,7 +155,8 @@ class Pipeline:
         """Tags the posts of these numbers, and answers all records of these numbers."""
         posts = {number: post for number in numbers if isinstance(post := decoded[number], Post)}
         images = [found[number] for number in posts]
-        predictions = await model.tag(list(posts.values()), images)
+        with tracing.stage("tag"):
+            predictions = await model.tag(list(posts.values()), images)
         if self._shadow is not None:
             self._shadow.look(list(posts.values()), images, predictions, model.predictor.image_fingerprint)
         tagged = dict(zip(posts, zip(posts.values(), images, predictions, strict=True), strict=True))
@@ -177,7 +179,7 @@ class Pipeline:
 
     async def _decode(self, records: Sequence[ConsumedRecord]) -> list[_Decoded]:
         size = sum(len(record.value or b"") for record in records)
-        with self.metrics.stage("decode"):
+        with self.metrics.stage("decode"), tracing.stage("decode"):
             if size > _DECODE_IN_THREAD_BYTES:
                 return await asyncio.to_thread(lambda: [self._decode_one(record) for record in records])
             return [self._decode_one(record) for record in records]

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from worker import tracing
 from worker.errors import SettingsRefused
 from worker.setting_types import (
     TOPIC_MAX_CHARACTERS,
@@ -125,6 +126,9 @@ class Settings(BaseModel):
     http_port: int = _setting(8080, "port", "Port of the same; 0: any free one.", ge=0, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "", "Least severity that is logged.")
     log_format: Literal["text", "json"] = _setting("text", "", "Log lines for people, or one JSON object each.")
+    traces: bool = _setting(
+        False, "", "Whether to send OpenTelemetry traces by OTLP, as OTEL_ variables have it; needs the extra traces."
+    )
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -201,6 +205,12 @@ def _conflicts(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
                 f"{_variable(name)}: received {received}, expected at least MNER_BATCH_MAX_POSTS, "
                 f"{settings.batch_max_posts}",
             )
+    if settings.traces and (why := tracing.why_unavailable()):
+        yield ("traces",), f"MNER_TRACES: received 'true', but {why}"
+    yield from _topic_conflicts(settings)
+
+
+def _topic_conflicts(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     outgoing = [settings.entities_topic, *(settings.entities_topic + suffix for suffix in MENTION_TOPIC_SUFFIXES)]
     topics = [settings.posts_topic, settings.dead_topic, *outgoing]
     if len(set(topics)) < len(topics):

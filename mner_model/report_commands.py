@@ -78,7 +78,8 @@ def report(
     """Train and score presets, and print Markdown tables with everything needed to repeat them.
 
     Checkpoints and scores are kept in OUT: a report that is stopped goes on, one with a further preset trains that one.
-    A checkpoint that is there is taken as it is, so other data, vectors or passes want another OUT.
+    A checkpoint that is there is taken as it is, and one of other vectors refused: other data, vectors or passes want
+    another OUT.
     """
     from mner_model.predictor import device_of
     from mner_model.report import command_line, markdown, measure, scored_sets

@@ -119,11 +119,11 @@ def test_a_recipe_of_before_is_the_same_as_long_as_nobody_chose_what_is_new() ->
     assert training_in_short({"config": before}) == training_in_short({"config": told})
 
 
-def test_of_a_training_to_come_only_what_is_known_is_compared() -> None:
-    known = {"recipe": {"epochs": 30}, "data": {"validation": {}}}
-    assert differences(TRAINED, known, foreseen=True) == []
-    assert differences(TRAINED, {**known, "recipe": {}}, foreseen=True) == ["recipe"]
-    assert differences(TRAINED, {**known, "data": {"train": {"fingerprint": "z"}}}, foreseen=True) == ["train"]
+def test_parts_of_the_data_are_compared_that_are_asked_for() -> None:
+    other = {**TRAINED, "data": {"train": {"fingerprint": "z"}, "vectors": {"fingerprint": "c"}}}
+    assert differences(TRAINED, other) == ["train", "validation", "vectors"]
+    assert differences(TRAINED, other, ["train"]) == ["train"]
+    assert differences(TRAINED, {**other, "recipe": {}}, []) == ["recipe"]
 
 
 def test_the_order_they_came_in_leaves_no_trace(make_measured: MakeMeasured) -> None:

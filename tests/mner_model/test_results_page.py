@@ -1,6 +1,7 @@
 """docs/results.md says what results.json says, and README.md the same of the one that ships."""
 
 import re
+import shlex
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from mner_model.checkpoint import default_checkpoint, folder_fingerprint
 from mner_model.presets import PRESETS, preset
+from mner_model.report_commands import report
+from mner_model.report_plan import Run, planned
 from mner_model.results import Measured, ResultsError, read_results
 from mner_model.results_page import PRESETS_OF, filled, table
 
@@ -89,6 +92,24 @@ def test_the_page_says_what_was_measured_of_the_one_that_ships(row: str, data: s
     [with_captions] = re.findall(rf"caption words on the same posts: {FIGURE} and {FIGURE}", RESULTS)
     figure = with_captions[0 if data == "twitter2015/test" else 1]
     assert agrees(figure, shipped(data, with_images=True)["lenient"]["f1"])
+
+
+def test_the_commands_of_the_page_measure_every_row_of_its_tables() -> None:
+    [block] = re.findall(r"## Repeat it\n.*?```\n(.*?)```", RESULTS, re.DOTALL)
+    commands = block.replace("\\\n", " ").splitlines()
+    runs = [run for line in commands if line.startswith("measure -") for run in asked(shlex.split(line)[1:])]
+    assert set(chain.from_iterable(PRESETS_OF.values())) == {run.preset.name for run in runs}
+    measured = {(run.preset.name, run.words, run.seed) for run in runs}
+    assert [one.key for one in read_results() if (one.preset, one.words, one.seed) not in measured] == []
+
+
+def asked(words: list[str]) -> list[Run]:
+    """The trainings that a command of the page asks for."""
+    rest = [f"--{part}={__file__}" for part in ("train", "valid", "test")]
+    files = ["--soft-targets"]  # not there yet
+    known = [word for at, word in enumerate(words) if word not in files and words[at - 1] not in files]
+    options = report.make_context("report", [*known, *rest, "--out=out"]).params
+    return planned(options["preset_options"], options["seeds"], options["text_encoders"], options["words"])
 
 
 def test_only_what_stands_between_markers_is_made_anew(make_measured: MakeMeasured) -> None:

@@ -146,7 +146,7 @@ def _preset_json(one: "Preset", measured: "Sequence[Measured]") -> dict[str, obj
         "parameters": in_short and in_short.parameters,
         "size_bytes": in_short and in_short.size_bytes,
         "posts_per_second": in_short and round(in_short.posts_per_second, 1),
-        "lenient_f1": {name: round(f1, 5) for name, f1 in in_short.lenient_f1.items()} if in_short else {},
+        "lenient_f1": dict(in_short.lenient_f1) if in_short else {},
         "measured": [to_json(other) for other in measured if other.preset == one.name],
     }
 

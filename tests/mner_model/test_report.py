@@ -403,6 +403,7 @@ BEFORE_TRAINING = {
         "DATA/train.txt/results.json: cannot be written: ",
     ),
     "no such device": (["moon-char", "--device", "cuda:99"], "device cuda:99: this machine has "),
+    "a seed that is too large": (["moon-char:9223372036854775808"], "seed: expected a whole number of 64 bits, got "),
     "a checkpoint that is none": (["moon-char:7"], "checkpoint OUT/moon-char-seed7: config.json cannot be read: "),
 }
 

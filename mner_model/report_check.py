@@ -127,7 +127,7 @@ def _check_kept(run: Run, folder: Path, sources: Sources, asked: _Asked, say: Ca
     What it does not tell and what the options do not say is not compared.
     """
     told = training_in_short(training_story(folder))
-    unsaid = set()
+    unsaid: set[str] = set()
     if run.preset.in_words and sources.vectors is None:
         unsaid.add("vectors")
     if run.preset.model.text_encoder and not Path(run.preset.model.text_encoder).exists():

@@ -43,6 +43,7 @@ __all__ = [
     "default_checkpoint",
     "folder_fingerprint",
     "load_checkpoint",
+    "model_choices",
     "training_story",
 ]
 
@@ -192,6 +193,14 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
 def training_story(folder: Path) -> dict[str, Any]:
     """How a checkpoint was trained and on what, without its weights; raises CheckpointError where there is none."""
     return dict(_read_config(folder).get("training", {}))
+
+
+def model_choices(folder: Path) -> dict[str, Any]:
+    """What was chosen of a checkpoint's model, without its weights; raises CheckpointError where it tells none."""
+    try:
+        return ModelConfig.from_json(_read_config(folder)["model"]).choices()
+    except (ConfigError, TypeError) as error:
+        raise CheckpointError(f"checkpoint {folder}: does not describe a model: {error}") from error
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

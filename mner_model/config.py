@@ -165,6 +165,8 @@ class TrainingConfig(_Config):
     choose_with_images: bool = False  # validation is read with the images' captions, else from text alone
 
     def __post_init__(self) -> None:
+        if not -(2**63) <= self.seed < 2**63:  # what torch takes
+            raise ConfigError(f"seed: expected a whole number of 64 bits, got {self.seed}")
         for name in ("epochs", "batch_posts", "accumulated_batches"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")

@@ -28,6 +28,7 @@ HOMES = {
         "mner_model.cli",
         "mner_model.console",
         "mner_model.hashtag_commands",
+        "mner_model.options",
         "mner_model.plot_commands",
         "mner_model.report_commands",
         "mner_model.teaching_commands",

@@ -47,6 +47,7 @@ def test_a_model_that_cannot_be_is_refused(changes: dict[str, str], message: str
     ("changes", "message"),
     [
         ({"batch_posts": "0"}, "batch_posts: expected at least 1"),
+        ({"seed": str(2**63)}, "seed: expected a whole number of 64 bits, got 9223372036854775808"),
         ({"learning_rate": "nan"}, "learning_rate: expected more than 0, got nan"),
         ({"learning_rate": "inf"}, "learning_rate: expected a finite number, got inf"),
         ({"weight_decay": "nan"}, "weight_decay: expected a finite number, got nan"),

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,7 +80,7 @@ async def samples() -> list[TopicSample]:
         await pipeline.close()
 
 
-async def story(pipeline: Pipeline, post: TopicSample, number: int) -> Any:
+async def story(pipeline: Pipeline, post: TopicSample, number: int) -> AsyncIterator[TopicSample]:
     """One post and its answers."""
     yield post
     [outcome] = await pipeline.process([as_consumed(post, number)])

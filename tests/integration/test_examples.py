@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,6 +174,21 @@ def later(lab: Lab, subscriber: Subscriber) -> Callable[[], Awaitable[bool]]:
         return bool(subscriber.lines())
 
     return another
+
+
+@pytest.mark.parametrize("example", ["python", "node"], indirect=True)
+async def test_a_reader_who_had_enough_ends_it_without_a_word(
+    example: Example, kafka_lab: Lab, subscribe: Callable[[list[str]], Subscriber]
+) -> None:
+    command = example(kafka_lab.bootstrap, people(kafka_lab), "earliest")
+    subscriber = subscribe(["sh", "-c", '"$@" | head -n 1', "sh", *command])
+
+    async def has_ended() -> bool:
+        await publish(kafka_lab, found(uuid.uuid4().hex, "Grace Hopper"))
+        return subscriber.process.poll() is not None
+
+    await until(has_ended, "the end", 90.0, subscriber.errors)
+    assert (len(subscriber.lines()), subscriber.errors().splitlines()[1:]) == (1, [])
 
 
 @pytest.mark.parametrize("example", ["python", "node"], indirect=True)

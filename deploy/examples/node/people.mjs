@@ -44,6 +44,7 @@ function isNew(id) {
 // Without line breaks and terminal escapes: strangers wrote it.
 const oneLine = (text) => text.replace(/[\s\p{Cc}]+/gu, " ");
 
+process.stdout.on("error", () => process.exit()); // `| head` had enough
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => consumer.disconnect());
 // kafkajs tries again by itself where that may help; where not, let a supervisor start this anew.
 consumer.on(consumer.events.CRASH, ({ payload }) => payload.restart || process.exit(1));

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Print the people who are mentioned, as they are mentioned, until Ctrl-C.
 
-    pip install aiokafka
-    python people.py [--brokers HOST:PORT,…] [--topic entities.per] [--from latest|earliest] [--group NAME]
+pip install aiokafka
+python people.py [--brokers HOST:PORT,…] [--topic entities.per] [--from latest|earliest] [--group NAME]
 """
 
 import argparse
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -82,4 +83,7 @@ def one_line(text: str) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except BrokenPipeError:  # `| head` had enough; what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

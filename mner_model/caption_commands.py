@@ -4,6 +4,7 @@ As everywhere: data to stdout, everything else to stderr; exit status 0 done, 1 
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,9 +73,10 @@ def train_captioner(
                 device=device_of(device),
                 on_image=on_progress,
             )
-        state_file = out.with_name(out.name + ".training")
+        place = Path(os.path.abspath(out))  # "." has no name to write another beside
+        state_file = place.with_name(place.name + ".training")
         captioner = trainer.run(say_epoch, state_file)
-        fingerprint = captioner.save(out)
+        fingerprint = captioner.save(place)
         state_file.unlink(missing_ok=True)
         say(f"wrote {out}, fingerprint {fingerprint[:12]}")
 

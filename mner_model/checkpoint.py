@@ -7,7 +7,7 @@ the sha256 of the files' contents: two checkpoints with one fingerprint tag alik
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,7 +83,12 @@ class Checkpoint:
         return self.preprocessing.vocabulary
 
     def set_image_encoder(self, config: "ImageEncoderConfig | CaptionerConfig") -> None:
-        """From here on images reach the tagger through this: label_words are of this checkpoint's vocabulary."""
+        """From here on images reach the tagger through this: label_words are of this checkpoint's vocabulary.
+
+        Where weights lie is kept from the root on, so that the checkpoint can be read from any folder.
+        """
+        if isinstance(config, ImageEncoderConfig) and config.weights is not None:
+            config = replace(config, weights=str(Path(config.weights).resolve()))
         self.image_encoder = asdict(config)
         as_label_words = isinstance(config, ImageEncoderConfig) and config.output == "label_words"
         self.label_vectors = label_vectors(self.vocabulary, self.model.words) if as_label_words else None

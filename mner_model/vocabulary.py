@@ -169,7 +169,7 @@ def _unpacked(path: Path, file: Iterable[bytes]) -> Iterator[bytes]:
         raise VectorsError(f"{path}: damaged: {error}") from None
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
     try:
         if path.suffix == ".xz":
             return lzma.open(path)

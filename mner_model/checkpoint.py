@@ -24,7 +24,7 @@ from mner_model.image_words import label_vectors
 from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
 from mner_model.preprocessing import Preprocessing
-from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
+from mner_model.saved_folder import CheckpointError, check_folder, reason, saved_folder
 from mner_model.text_encoder import ExtraMissing, TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
@@ -159,7 +159,7 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
             raise CheckpointError(f"checkpoint {folder}: {name} is missing, expected the folder that `train` wrote")
     config = _read_config(folder)
     try:
-        words = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
+        words = _read_text(folder, VOCABULARY_FILE).rstrip("\n").split("\n")
         vocabulary = Vocabulary(words)
         alphabet = Alphabet(config["alphabet"])
         model_config = ModelConfig.from_json(config["model"])
@@ -234,8 +234,18 @@ def _read_text_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[TextEnc
         return None, None
     if not (folder / TOKENIZER_FILE).is_file():
         raise CheckpointError(f"checkpoint {folder}: {TOKENIZER_FILE} is missing, its text encoder needs it")
-    tokenizer = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
+    tokenizer = _read_text(folder, TOKENIZER_FILE)
     return TextEncoder.from_config(described), PieceTokenizer(tokenizer, config["text_longest_window"])
+
+
+def _read_text(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {folder}: {name} cannot be read: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise CheckpointError(f"checkpoint {folder}: {name} is damaged: line {line} is not UTF-8") from error
 
 
 def _read_segmenter(folder: Path) -> hashtags.HashtagSegmenter:

@@ -50,18 +50,20 @@ def teach(
     from mner_model.config import ConfigError
     from mner_model.data import read_conll
     from mner_model.predictor import device_of
-    from mner_model.soft_target_file import write_soft_targets
+    from mner_model.soft_target_file import check_soft_targets_file, write_soft_targets
     from mner_model.tag_lines import read_texts
     from mner_model.teaching import Teachers
+    from mner_model.text import tokenize
 
     with failures(), progress("teaching") as on_progress:
         if swapped_copies and vectors is None:
             raise ConfigError("--vectors: expected word vectors with --swapped-copies")
+        check_soft_targets_file(out)
         loaded = Teachers.load(teachers, device_of(device))
         texts = [example.text for file in train_files for example in read_conll(file)]
         texts += [text for file in post_files for text in read_texts(file)]
-        if not texts:
-            raise ConfigError("expected posts from --train or --posts")
+        if not any(len(tokenize(text)) for text in texts):
+            raise ConfigError("expected posts with a word in them from --train or --posts")
         if swapped_copies and vectors is not None:
             texts += _swapped(texts, swapped_copies, vectors, seed)
         say(f"{len(texts):,} posts")

@@ -110,7 +110,8 @@ class Worker:
             stack.push_async_callback(server.stop)
 
             # The model first: once this worker has joined, the others wait for it at every rebalance.
-            pipeline = self._pipeline_factory(settings, self.metrics)
+            # In a thread: reading torch's files takes seconds, and /live should answer meanwhile.
+            pipeline = await asyncio.to_thread(self._pipeline_factory, settings, self.metrics)
             if not await self._unless(stop, pipeline.start()):
                 return ExitStatus.DONE
             stack.push_async_callback(self.hard_exit.in_time, pipeline.close, LEAVE_TIMEOUT_S)

@@ -34,7 +34,7 @@ class Message(BaseModel):
 def _rules_of_one_image(schema: dict[str, Any]) -> None:
     by_url, by_data = ({"required": [name], "properties": {name: {"type": "string"}}} for name in _IMAGE_FIELDS)
     schema["not"] = {"allOf": [by_url, by_data]}
-    schema["anyOf"] = [{"properties": {"text": {"minLength": 1}}}, by_url, by_data]
+    schema["anyOf"] = [{"properties": {"text": {"type": "string", "minLength": 1}}}, by_url, by_data]
 
 
 class Post(Message):

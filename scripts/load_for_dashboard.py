@@ -1,4 +1,4 @@
-"""python scripts/load_for_dashboard.py FOLDER --posts FILE.txt [--photos FOLDER] [--minutes 15]
+"""python scripts/load_for_dashboard.py FOLDER --posts FILE.txt [--photos FOLDER] [--shadow CHECKPOINT] [--minutes 15]
 
 A quarter of an hour of a worker's life, as Prometheus saw it, for `scripts/draw_dashboard.py FOLDER`.
 
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--posts", type=Path, required=True, help="a CoNLL file; its words make the texts")
     parser.add_argument("--photos", type=Path, default=ROOT / "worker" / "sample" / "pictures")
+    parser.add_argument("--shadow", type=Path, help="a second checkpoint, to tag a quarter of the posts in the shadow")
     parser.add_argument("--minutes", type=float, default=15.0)
     options = parser.parse_args()
     folder = options.folder.resolve()
@@ -52,12 +53,16 @@ def main() -> None:
     texts = [example.text for example in read_conll(options.posts)]
     # started in this thread, which outlives them
     with EmbeddedBroker(folder) as broker, EmbeddedRedis(folder) as redis:
-        asyncio.run(_run(folder, broker, redis, texts, options.photos, options.minutes * 60))
+        asyncio.run(_run(folder, broker, redis, texts, options))
 
 
 async def _run(
-    folder: Path, broker: EmbeddedBroker, redis: EmbeddedRedis, texts: list[str], photos: Path, duration_s: float
+    folder: Path, broker: EmbeddedBroker, redis: EmbeddedRedis, texts: list[str], options: argparse.Namespace
 ) -> None:
+    photos, duration_s = options.photos, options.minutes * 60
+    more = {"OMP_NUM_THREADS": "1", "MNER_IMAGE_TIMEOUT_S": "2"}
+    if options.shadow is not None:
+        more |= {"MNER_SHADOW_CHECKPOINT": str(options.shadow), "MNER_SHADOW_SHARE": "0.25"}
     async with AsyncExitStack() as stack:
         pictures = await stack.enter_async_context(_picture_server(photos))
         port = int(pictures.rsplit(":", 1)[1])
@@ -66,7 +71,7 @@ async def _run(
             worker_environ(
                 os.environ, bootstrap=broker.bootstrap, redis_url=redis.url, http_port=http_port, pictures_port=port
             )
-            | {"OMP_NUM_THREADS": "1", "MNER_IMAGE_TIMEOUT_S": "2"}
+            | more
             for http_port in ports
         ]
         settings = Settings.load(environs[0])

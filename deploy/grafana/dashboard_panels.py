@@ -22,6 +22,12 @@ def total(metric: str, labels: str = "", by: str = "") -> str:
     return f"sum {f'by ({by}) ' if by else ''}({rate(metric, labels)})"
 
 
+def occurring(metric: str, by: str, labels: str = "") -> str:
+    """The pace by a label, of those of its values that occur in the time that is looked at."""
+    occurred = total(metric, labels, by).replace("rate(", "increase(").replace("$__rate_interval", "$__range")
+    return f"{total(metric, labels, by)} and on ({by}) {occurred} > 0"
+
+
 def quantile(share: float, histogram: str, by: str = "") -> str:
     """A quantile of a histogram, over all workers."""
     return f"histogram_quantile({share:g}, {total(f'{histogram}_bucket', by=f'{by}, le' if by else 'le')})"
@@ -86,6 +92,7 @@ SERVICE: list[Panel] = [
         (quantile(0.99, LATENCY), "p99"),
         colors={"p50": GREEN, "p95": YELLOW, "p99": ORANGE},
         limits=[(1, RED)],
+        logarithmic=True,
     ),
     timeseries(
         "Throughput by outcome",
@@ -139,14 +146,15 @@ STAGES: list[Panel] = [
         "known; embed: the image encoder; tag: the model; publish: until the broker confirms.",
         "s",
         (quantile(0.95, STAGE, by="stage"), "{{stage}}"),
+        logarithmic=True,
     ),
     timeseries(
-        "Where the time goes",
+        "Work by stage",
         (12, 8),
-        "Seconds spent in each stage per second, over all workers. Waiting for images runs side by side, so more "
-        "than one second a second is no alarm.",
+        "Seconds spent in each stage per second, over all workers; waiting for a batch (queue) and for hosts of images "
+        "(fetch) is no work. What is highest here is what a faster machine or a better setting would help with.",
         "suffix: s/s",
-        (total(f"{STAGE}_sum", by="stage"), "{{stage}}"),
+        (total(f"{STAGE}_sum", 'stage!~"queue|fetch"', by="stage"), "{{stage}}"),
         stacked=True,
     ),
     timeseries(
@@ -185,7 +193,7 @@ IMAGES: list[Panel] = [
         (10, 7),
         "Posts a second with an image, by what became of it. All of them are tagged, with or without.",
         "suffix: posts/s",
-        (total("mner_images_total", 'status!="absent"', by="status"), "{{status}}"),
+        (occurring("mner_images_total", "status", 'status!="absent"'), "{{status}}"),
         stacked=True,
         colors={
             "used": GREEN,
@@ -232,21 +240,26 @@ FOUND: list[Panel] = [
         "Posts a second that went to the dead-letter topic. processing_failed and publish_failed are ours or the "
         "broker's doing, all others the senders'.",
         "suffix: posts/s",
-        (total("mner_dead_letters_total", by="reason") + " > 0", "{{reason}}"),
+        (occurring("mner_dead_letters_total", "reason"), "{{reason}}"),
         stacked=True,
     ),
 ]
 
 # Grafana leaves $1 alone: no variable has that name.
-_MODELS = f"process_start_time_seconds{{{OURS}}} * 1000 * on (job, instance) group_right () mner_model_info{{{OURS}}}"
+_MODELS = (
+    f'label_replace(mner_model_info{{{OURS}}}, "role", "live", "", "") '
+    f'or label_replace(mner_shadow_model_info{{{OURS}}}, "role", "shadow", "", "")'
+)
+_STARTED = f"process_start_time_seconds{{{OURS}}} * 1000 * on (job, instance) group_right () ({_MODELS})"
 WORKERS: list[Panel] = [
     table(
         "Workers and their models",
         (24, 4),
-        "One line a worker. Different fingerprints for long mean that a roll-out did not end.",
-        f'label_replace({_MODELS}, "fingerprint", "$1", "fingerprint", "(.{{12}}).*")',
+        "One line a worker and model. Live fingerprints that differ for long mean that a roll-out did not end.",
+        f'label_replace({_STARTED}, "fingerprint", "$1", "fingerprint", "(.{{12}}).*")',
         {
             "instance": "Worker",
+            "role": "Role",
             "name": "Model",
             "fingerprint": "Fingerprint",
             "device": "Device",

@@ -13,6 +13,10 @@ BLUE, PURPLE, CYAN, GREY = "blue", "purple", "#5AC8C8", "#8E8E8E"
 Size = tuple[int, int]
 """Width, of 24 columns, and height."""
 
+BESIDE_FROM = 12
+_LEGEND_BESIDE = {"displayMode": "table", "placement": "right", "showLegend": True, "calcs": ["mean", "lastNotNull"]}
+_LEGEND_BELOW: dict[str, Any] = {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}
+
 Steps = Sequence[tuple[float | None, str]]
 """From which value on which colour; the first from None, for all below."""
 
@@ -34,25 +38,27 @@ def timeseries(
     stacked: bool = False,
     colors: Mapping[str, str] | None = None,
     limits: Steps = (),
-    lowest: float | None = 0,
     highest: float | None = None,
     decimals: int | None = None,
+    logarithmic: bool = False,
 ) -> Panel:
-    """Lines over time, or areas that add up; the legend tells the mean and the last value.
+    """Lines over time, or areas that add up; where there is room, the legend tells the mean and the last value.
 
     limits: dashed lines at these values, in their colours
+    logarithmic: for times, of which a good and a bad one differ a hundredfold
     """
     custom: dict[str, Any] = {
         "drawStyle": "line",
         "lineInterpolation": "linear",
         "lineWidth": 1 if stacked else 2,
-        "fillOpacity": 45 if stacked else 8,
+        "fillOpacity": 45 if stacked else 0 if logarithmic else 8,
         "gradientMode": "none",
         "showPoints": "never",
         "spanNulls": False,
         "axisPlacement": "auto",
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
         "thresholdsStyle": {"mode": "dashed" if limits else "off"},
+        "scaleDistribution": {"type": "log", "log": 10} if logarithmic else {"type": "linear"},
     }
     defaults: dict[str, Any] = {
         "unit": unit,
@@ -60,9 +66,8 @@ def timeseries(
         "custom": custom,
         "thresholds": _thresholds([(None, "transparent"), *limits]),
     }
-    defaults |= {
-        name: value for name, value in (("min", lowest), ("max", highest), ("decimals", decimals)) if value is not None
-    }
+    bounds = {"min": None if logarithmic else 0, "max": highest, "decimals": decimals}
+    defaults |= {name: value for name, value in bounds.items() if value is not None}
     return {
         "type": "timeseries",
         "title": title,
@@ -71,12 +76,7 @@ def timeseries(
         "targets": targets(queries),
         "fieldConfig": {"defaults": defaults, "overrides": [_colored(*pair) for pair in (colors or {}).items()]},
         "options": {
-            "legend": {
-                "displayMode": "list",
-                "placement": "bottom",
-                "showLegend": True,
-                "calcs": ["mean", "lastNotNull"],
-            },
+            "legend": _LEGEND_BESIDE if size[0] >= BESIDE_FROM else _LEGEND_BELOW,
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
     }

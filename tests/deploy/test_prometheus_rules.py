@@ -28,15 +28,6 @@ ACCEPT = {
         "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
     ),
 }
-# A worker has these with a shadow model, or once models can be exchanged at run time.
-CONDITIONAL_METRICS = {
-    "mner_model_reloads_total": {"result": {"swapped", "refused"}},
-    "mner_shadow_posts_total": {"outcome": {"compared", "dropped", "failed"}},
-    "mner_shadow_mentions_total": {
-        "type": {"PER", "LOC", "ORG", "MISC"},
-        "verdict": {"both", "live_only", "shadow_only"},
-    },
-}
 
 
 def rules():
@@ -108,30 +99,16 @@ def test_the_handbook_has_a_heading_for_each_alert(name):
     assert re.search(rf"^#+ `?{name}`?$", HANDBOOK.read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def exposed_labels():
-    """Every metric's labels and their values on a worker's page, before the first post."""
-    page, _ = Metrics().render()
-    labels = {}
-    for name, found in re.findall(r"^(mner_\w+|process_\w+)(?:\{(.*)\})? ", page.decode(), re.MULTILINE):
-        of_metric = labels.setdefault(name, {})
-        for label, value in re.findall(r'(\w+)="([^"]*)"', found):
-            of_metric.setdefault(label, set()).add(value)
-    # known only once there are partitions and a model
-    described = re.findall(r"^# TYPE (mner_\w+) gauge", page.decode(), re.MULTILINE)
-    return CONDITIONAL_METRICS | {name: {} for name in described} | labels
-
-
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule["record"])
-def test_rules_ask_only_for_metrics_and_label_values_that_workers_expose(rule):
-    exposed = exposed_labels()
+def test_rules_ask_only_for_metrics_and_label_values_that_workers_expose(rule, exposed_labels):
     asked = re.findall(r"(?<![\w:])((?:mner|process)_\w+)(?![\w:])(?:\{([^}]*)\})?", rule["expr"])
     recorded = {each["record"] for each in rules() if "record" in each}
     assert set(re.findall(r"[a-z_]+:\w+:\w+", rule["expr"])) <= recorded
     for name, matchers in asked:
-        assert name in exposed
+        assert name in exposed_labels
         for label, _, values in re.findall(r'(\w+)(=~|!=|=)"([^"]*)"', matchers):
             if label not in {"job", "instance"}:
-                assert set(values.split("|")) <= exposed[name][label]
+                assert set(values.split("|")) <= exposed_labels[name][label]
 
 
 @pytest.mark.parametrize("version", ACCEPT)

@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKERS, PARTITIONS = 2, 4
 USUAL_POSTS_PER_S, SURGE_POSTS_PER_S = 20.0, 140.0
 # shares of the whole time
-BROKEN_PRODUCER, SURGE, REDIS_AWAY = (0.22, 0.27), (0.45, 0.52), (0.75, 0.83)
+BROKEN_PRODUCER, SURGE, REDIS_AWAY = (0.1, 0.24), (0.45, 0.51), (0.7, 0.88)
 HANGING_S = 20.0
 
 
@@ -118,7 +118,7 @@ async def _feed(
             post: dict[str, object] = {"id": f"post-{number}", "text": texts[number % len(texts)][:10_000]}
             if chance.random() < 0.4:
                 post["image_url"] = chance.choices(addresses, weights)[0]
-            broken = 0.25 if BROKEN_PRODUCER[0] <= at < BROKEN_PRODUCER[1] else 0.004
+            broken = 0.3 if BROKEN_PRODUCER[0] <= at < BROKEN_PRODUCER[1] else 0.004
             key, value = _perhaps_broken(post, chance, broken)
             await producer.send(topic, value, key)
         sent -= int(sent)

@@ -254,7 +254,7 @@ _STARTED = f"process_start_time_seconds{{{OURS}}} * 1000 * on (job, instance) gr
 WORKERS: list[Panel] = [
     table(
         "Workers and their models",
-        (24, 4),
+        (24, 6),
         "One line a worker and model. Live fingerprints that differ for long mean that a roll-out did not end.",
         f'label_replace({_STARTED}, "fingerprint", "$1", "fingerprint", "(.{{12}}).*")',
         {

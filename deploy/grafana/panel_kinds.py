@@ -108,6 +108,8 @@ def stat(
             "justifyMode": "auto",
             "orientation": "auto",
             "textMode": "value",
+            "showPercentChange": False,
+            "percentChangeColorMode": "standard",
             "wideLayout": True,
         },
     }
@@ -149,7 +151,7 @@ def timeline(
             "showValue": "auto",
             "alignValue": "left",
             "rowHeight": 0.8,
-            "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom"},
+            "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom", "calcs": []},
             "tooltip": {"mode": "single", "sort": "none"},
         },
     }
@@ -186,7 +188,7 @@ def table(
                 for name, unit in units.items()
             ],
         },
-        "options": {"showHeader": True, "cellHeight": "sm"},
+        "options": {"showHeader": True, "cellHeight": "sm", "frameIndex": 0},
     }
 
 

@@ -119,7 +119,7 @@ class Picture:
 
     def _alerts(self) -> list[tuple[float, float]]:
         """From when to when at least one alert fired."""
-        query = f"count({self._dashboard['annotations']['list'][0]['expr']})"
+        query = f"count({self._dashboard['annotations']['list'][0]['target']['expr']})"
         firing = [at for series in self._asked(query) for at, _ in series["values"]]
         spans: list[tuple[float, float]] = []
         for at in firing:

@@ -89,7 +89,7 @@ class Monitored:
         command = (sys.executable, "-m", "worker", "run")
         worker = WorkerProcess(command, environ, port, self.folder / f"{job}.log")
         await self._stack.enter_async_context(worker)
-        await worker.wait_until_ready(120, lambda _: None)
+        await worker.wait_until_ready(180, lambda _: None)
 
     def feed(self, lab: Lab, *values: bytes | None, every_s: float, pictures: bool = False) -> None:
         """Send these values again and again, each with a key of its own, from now on."""

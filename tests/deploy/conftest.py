@@ -9,9 +9,10 @@ from worker.metrics import Metrics
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "deploy" / "grafana"), str(ROOT / "scripts")]
 
-# A worker has these with a shadow model, or once models can be exchanged at run time, and with a GPU.
+# A worker has these with a GPU, a Redis or a shadow model, or once models can be exchanged at run time.
 CONDITIONAL = {
     "mner_gpu_memory_bytes": {},
+    "mner_redis_up": {},
     "mner_model_reloads_total": {"result": {"swapped", "refused"}},
     "mner_shadow_model_info": {},
     "mner_shadow_posts_total": {"outcome": {"compared", "dropped", "failed"}},

@@ -160,13 +160,13 @@ def table(box: Box, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> s
     width = (box.width - 2 * _PAD) / len(headings)
     drawn = []
     for number, cells in enumerate([headings, *rows]):
-        y = box.y + _HEAD + 18 + number * 26
+        y = box.y + _HEAD + 22 + number * 36
         color, weight = (NAVY, 500) if number == 0 else (TEXT, 400)
         drawn += [
             text(box.x + _PAD + column * width, y, cell, size=12.5, color=color, more=f'font-weight="{weight}"')
             for column, cell in enumerate(cells)
         ]
-        drawn.append(f'<path d="M{box.x + 1} {y + 8}h{box.width - 2:.1f}" stroke="{GRID}"/>')
+        drawn.append(f'<path d="M{box.x + 1} {y + 13}h{box.width - 2:.1f}" stroke="{GRID}"/>')
     return "".join(drawn)
 
 

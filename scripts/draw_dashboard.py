@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dashboard_queries import DASHBOARD, expanded
-from dashboard_svg import EDGE, FAINT, PANEL, TEXT, Box, Line, Span, chrome, stat, table, text, timeline, timeseries
-from dashboard_values import formatted, legend_of
+from dashboard_picture.panels import EDGE, PANEL, chrome, stat, table, timeline, timeseries
+from dashboard_picture.plot import FAINT, TEXT, Box, Line, Span, text
+from dashboard_picture.queries import DASHBOARD, expanded
+from dashboard_picture.values import formatted, legend_of
 from prometheus_server import PrometheusServer
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "dashboard.svg"

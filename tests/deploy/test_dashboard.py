@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import make_dashboard
 import pytest
 import yaml
-from dashboard_queries import expanded, panels
-from dashboard_values import formatted, ticks
+from dashboard_picture.queries import expanded, panels
+from dashboard_picture.values import formatted, ticks
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOYED = ROOT / "deploy"

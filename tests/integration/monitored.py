@@ -13,7 +13,7 @@ from PIL import Image
 from shadow_stand_in import shadow_stand_in
 
 sys.path.insert(0, str(ROOT / "scripts"))
-from dashboard_queries import expanded, panels
+from dashboard_picture.queries import expanded, panels
 from prometheus_server import DEPLOYED, PrometheusServer, local_config
 
 from worker.demo.worker_process import WorkerProcess

@@ -120,7 +120,7 @@ def test_the_picture_shows_every_panel_and_is_light():
         (0.00838, "percentunit", "0.838%"),
         (1234, "short", "1.23 K"),
         (1.25 * 2**30, "bytes", "1.25 GiB"),
-        (23.94, "suffix: posts/s", "23.9 posts/s"),
+        (23.94, "suffix:posts/s", "23.9 posts/s"),
         (float("nan"), "s", "-"),
     ],
 )

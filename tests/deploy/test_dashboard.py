@@ -2,20 +2,25 @@
 
 import itertools
 import re
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-import make_dashboard
 import pytest
 import yaml
-from dashboard_picture.queries import expanded, panels
-from dashboard_picture.values import formatted, ticks
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOYED = ROOT / "deploy"
-COMPOSE = ROOT / "docker-compose.yml"
+sys.path[:0] = [str(Path(__file__).parent), str(DEPLOYED / "grafana"), str(ROOT / "scripts")]
+
+import make_dashboard
+from dashboard_picture.queries import expanded, panels
+from dashboard_picture.values import formatted, ticks
+from exposed_metrics import exposed_labels
+
 PICTURE = ROOT / "docs" / "dashboard.svg"
 PANELS = list(panels())
+EXPOSED = exposed_labels()
 QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
 
 
@@ -59,26 +64,26 @@ def test_every_figure_has_a_unit(panel):
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_every_query_can_be_narrowed_to_a_worker_and_follows_the_zoom(query, exposed_labels):
+def test_every_query_can_be_narrowed_to_a_worker_and_follows_the_zoom(query):
     names = re.findall(r"\b((?:mner|process)_\w+)\{([^}]*)\}", query)
     if "ALERTS" not in query:
         assert names
         assert set(re.findall(r"\b(?:mner|process)_\w+", query)) == {name for name, _ in names}
     for name, matchers in names:
         assert matchers.startswith('job=~"$job", instance=~"$instance"')
-        assert name in exposed_labels
+        assert name in EXPOSED
         for label, _, values in re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers):
             if label not in {"job", "instance"}:
-                assert set(values.split("|")) <= exposed_labels[name][label]
+                assert set(values.split("|")) <= EXPOSED[name][label]
     assert set(re.findall(r"rate\(.*?\[(.*?)\]", query)) <= {"$__rate_interval"}
     assert "$_" not in expanded(query, rate_interval="20s", time_range="15m")
 
 
-def test_every_metric_of_the_worker_is_on_the_dashboard_or_in_a_rule(exposed_labels):
+def test_every_metric_of_the_worker_is_on_the_dashboard_or_in_a_rule():
     rules = "".join(path.read_text(encoding="utf-8") for path in (DEPLOYED / "prometheus" / "rules").glob("*.yml"))
     shown = set(re.findall(r"\bmner_\w+", rules + "".join(QUERIES)))
     family = re.compile(r"_(bucket|sum|count)$")
-    of_worker = {family.sub("", name) for name in exposed_labels if name.startswith("mner_")}
+    of_worker = {family.sub("", name) for name in EXPOSED if name.startswith("mner_")}
     assert of_worker <= {family.sub("", name) for name in shown}
 
 
@@ -87,19 +92,6 @@ def test_grafana_is_given_the_data_source_at_the_pace_that_prometheus_scrapes():
     scrape = loaded(DEPLOYED / "prometheus" / "prometheus.yml")["global"]["scrape_interval"]
     assert source["type"] == "prometheus"
     assert source["jsonData"]["timeInterval"] == scrape
-
-
-@pytest.mark.skipif(not COMPOSE.exists(), reason="there is no docker-compose.yml yet")
-def test_compose_puts_the_dashboard_and_the_rules_where_they_are_looked_for():
-    (provider,) = loaded(DEPLOYED / "grafana" / "provisioning" / "dashboards" / "mner.yml")["providers"]
-    services = loaded(COMPOSE)["services"]
-    mounts = [str(mount) for name in ("grafana", "prometheus") for mount in services[name]["volumes"]]
-    for source, place in (
-        ("./deploy/grafana/dashboards", provider["options"]["path"]),
-        ("./deploy/grafana/provisioning", "/etc/grafana/provisioning"),
-        ("./deploy/prometheus", "/etc/prometheus"),
-    ):
-        assert any(mount.startswith(f"{source}:{place}") for mount in mounts), (source, place, mounts)
 
 
 def test_the_picture_shows_every_panel_and_is_light():

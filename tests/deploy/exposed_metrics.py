@@ -1,13 +1,8 @@
-import re
-import sys
-from pathlib import Path
+"""The metrics of a worker and the values of their labels, for tests of what asks for them."""
 
-import pytest
+import re
 
 from worker.metrics import Metrics
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "deploy" / "grafana"), str(ROOT / "scripts")]
 
 # A worker has these with a GPU, a Redis or a shadow model, or once models can be exchanged at run time.
 CONDITIONAL = {
@@ -25,7 +20,6 @@ CONDITIONAL = {
 }
 
 
-@pytest.fixture(scope="session")
 def exposed_labels():
     """Every metric on a worker's page before its first post, with the values of those labels that are closed."""
     page = Metrics().render()[0].decode()

@@ -78,8 +78,10 @@ def beam_search(
             score = log_probability / (length + 1) ** length_power
             finished[item].append(Hypothesis(tuple(history[item, row].tolist()), log_probability, score))
         # log-probabilities only fall, so an unfinished sequence ends at best with what it has, at full length
+        live = live.masked_fill(ended, _IMPOSSIBLE)
         reachable = live / (max_words + 1) ** length_power
-        live = live.masked_fill(ended | (reachable <= _best_scores(finished, live)), _IMPOSSIBLE)
+        # the item as a whole: a sequence taken out of it alone would leave its place in the beam to a worse one
+        live = live.masked_fill((reachable <= _best_scores(finished, live)).all(dim=1, keepdim=True), _IMPOSSIBLE)
         if not bool((live > _IMPOSSIBLE).any()):
             break
         history = torch.cat([history, words.unsqueeze(2)], dim=2)

@@ -4,6 +4,7 @@ As everywhere: data to stdout, everything else to stderr; exit status 0 done, 1 
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mner_model.console import failures, progress, say
+from mner_model.options import DEVICE, FILE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,22 +20,20 @@ if TYPE_CHECKING:
     from mner_model.caption_training import CaptionEpochReport
     from mner_model.captioner import Captioner
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
 _IMAGES_PER_CALL = 16
 
 
 @click.command("train-captioner")
-@click.option("--train", "train_file", type=_FILE, required=True, help="Image file TAB caption a line, to learn from.")
-@click.option("--valid", "valid_file", type=_FILE, required=True, help="Likewise, of other images, to choose by.")
+@click.option("--train", "train_file", type=FILE, required=True, help="Image file TAB caption a line, to learn from.")
+@click.option("--valid", "valid_file", type=FILE, required=True, help="Likewise, of other images, to choose by.")
 @click.option(
     "--backbone", default="resnet50", show_default=True, help="Image encoder; efficientnet-lite0 needs no download."
 )
-@click.option("--weights", type=_FILE, help="State dict for it (.safetensors, .pth).  [default: as published]")
+@click.option("--weights", type=FILE, help="State dict for it (.safetensors, .pth).  [default: as published]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the captioner to.")
 @click.option("--epochs", type=click.IntRange(1), default=30, show_default=True, help="Passes over the data.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
-@_DEVICE
+@DEVICE
 def train_captioner(
     train_file: Path,
     valid_file: Path,
@@ -73,20 +73,21 @@ def train_captioner(
                 device=device_of(device),
                 on_image=on_progress,
             )
-        state_file = out.with_name(out.name + ".training")
+        place = Path(os.path.abspath(out))  # "." has no name to write another beside
+        state_file = place.with_name(place.name + ".training")
         captioner = trainer.run(say_epoch, state_file)
-        fingerprint = captioner.save(out)
+        fingerprint = captioner.save(place)
         state_file.unlink(missing_ok=True)
         say(f"wrote {out}, fingerprint {fingerprint[:12]}")
 
 
 @click.command("caption")
 @click.option("--checkpoint", type=click.Path(path_type=Path), required=True, help="Folder of a captioner.")
-@click.option("--weights", type=_FILE, help="Its backbone's state dict, where that has moved.")
+@click.option("--weights", type=FILE, help="Its backbone's state dict, where that has moved.")
 @click.option("--beam", type=click.IntRange(1), default=3, show_default=True, help="Width of the beam search.")
 @click.option("--max-words", type=click.IntRange(1), default=20, show_default=True, help="Of a caption.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@_DEVICE
+@DEVICE
 @click.argument("files", metavar="FILE...", type=click.Path(exists=True, dir_okay=False), nargs=-1, required=True)
 def caption(
     checkpoint: Path,

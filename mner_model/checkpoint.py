@@ -7,7 +7,7 @@ the sha256 of the files' contents: two checkpoints with one fingerprint tag alik
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from mner_model.image_words import label_vectors
 from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
 from mner_model.preprocessing import Preprocessing
-from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
+from mner_model.saved_folder import CheckpointError, check_folder, reason, saved_folder
 from mner_model.text_encoder import ExtraMissing, TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
@@ -43,6 +43,7 @@ __all__ = [
     "default_checkpoint",
     "folder_fingerprint",
     "load_checkpoint",
+    "model_choices",
     "training_story",
 ]
 
@@ -82,7 +83,12 @@ class Checkpoint:
         return self.preprocessing.vocabulary
 
     def set_image_encoder(self, config: "ImageEncoderConfig | CaptionerConfig") -> None:
-        """From here on images reach the tagger through this: label_words are of this checkpoint's vocabulary."""
+        """From here on images reach the tagger through this: label_words are of this checkpoint's vocabulary.
+
+        Where weights lie is kept from the root on, so that the checkpoint can be read from any folder.
+        """
+        if isinstance(config, ImageEncoderConfig) and config.weights is not None:
+            config = replace(config, weights=str(Path(config.weights).resolve()))
         self.image_encoder = asdict(config)
         as_label_words = isinstance(config, ImageEncoderConfig) and config.output == "label_words"
         self.label_vectors = label_vectors(self.vocabulary, self.model.words) if as_label_words else None
@@ -153,7 +159,7 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
             raise CheckpointError(f"checkpoint {folder}: {name} is missing, expected the folder that `train` wrote")
     config = _read_config(folder)
     try:
-        words = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
+        words = _read_text(folder, VOCABULARY_FILE).rstrip("\n").split("\n")
         vocabulary = Vocabulary(words)
         alphabet = Alphabet(config["alphabet"])
         model_config = ModelConfig.from_json(config["model"])
@@ -194,6 +200,14 @@ def training_story(folder: Path) -> dict[str, Any]:
     return dict(_read_config(folder).get("training", {}))
 
 
+def model_choices(folder: Path) -> dict[str, Any]:
+    """What was chosen of a checkpoint's model, without its weights; raises CheckpointError where it tells none."""
+    try:
+        return ModelConfig.from_json(_read_config(folder)["model"]).choices()
+    except (ConfigError, TypeError) as error:
+        raise CheckpointError(f"checkpoint {folder}: does not describe a model: {error}") from error
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
@@ -220,8 +234,18 @@ def _read_text_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[TextEnc
         return None, None
     if not (folder / TOKENIZER_FILE).is_file():
         raise CheckpointError(f"checkpoint {folder}: {TOKENIZER_FILE} is missing, its text encoder needs it")
-    tokenizer = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
+    tokenizer = _read_text(folder, TOKENIZER_FILE)
     return TextEncoder.from_config(described), PieceTokenizer(tokenizer, config["text_longest_window"])
+
+
+def _read_text(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {folder}: {name} cannot be read: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise CheckpointError(f"checkpoint {folder}: {name} is damaged: line {line} is not UTF-8") from error
 
 
 def _read_segmenter(folder: Path) -> hashtags.HashtagSegmenter:

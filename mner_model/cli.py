@@ -17,6 +17,7 @@ from mner_model.caption_commands import caption, train_captioner
 from mner_model.config import ConfigError, TrainingConfig
 from mner_model.console import ProgressCallback, failures, progress, say, say_epoch
 from mner_model.hashtag_commands import evaluate_segmenter, segment, train_segmenter
+from mner_model.options import CHECKPOINT, DEVICE, EPOCHS, FILE, TRAIN, VALID, VECTORS
 from mner_model.plot_commands import plot
 from mner_model.report_commands import presets, report
 from mner_model.teaching_commands import teach
@@ -24,12 +25,6 @@ from mner_model.teaching_commands import teach
 if TYPE_CHECKING:
     from mner_model.post import Post
     from mner_model.predictor import Predictor
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
-_CHECKPOINT = click.option(
-    "--checkpoint", type=click.Path(path_type=Path), help="Checkpoint folder.  [default: the one in the package]"
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -53,17 +48,11 @@ for command in (report, presets, teach, train_captioner, caption, plot, segment,
     show_default=True,
     help="A name of `presets`; NAME+FIELD=VALUE for a variant.",
 )
-@click.option(
-    "--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from; repeatable."
-)
-@click.option(
-    "--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by; repeatable."
-)
-@click.option(
-    "--vectors", type=_FILE, help="Word vectors in GloVe's text format (plain, .gz, .xz); for words and images."
-)
+@TRAIN
+@VALID
+@VECTORS
 @click.option("--words", type=click.IntRange(1), help="Read only the first so many words.  [default: all]")
-@click.option("--soft-targets", type=_FILE, help="What `mner-model teach` wrote; to learn from other taggers as well.")
+@click.option("--soft-targets", type=FILE, help="What `mner-model teach` wrote; to learn from other taggers as well.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the checkpoint to.")
 @click.option("--name", help="The model's name in its records.  [default: the preset's]")
 @click.option(
@@ -71,7 +60,7 @@ for command in (report, presets, teach, train_captioner, caption, plot, segment,
     show_default="efficientnet-lite0",
     help="Its labels stand for an image, or for its caption, when tagging.",
 )
-@click.option("--image-weights", type=_FILE, help="State dict for it (.safetensors, .pth).  [default: as published]")
+@click.option("--image-weights", type=FILE, help="State dict for it (.safetensors, .pth).  [default: as published]")
 @click.option(
     "--captioner",
     type=click.Path(path_type=Path),
@@ -83,9 +72,9 @@ for command in (report, presets, teach, train_captioner, caption, plot, segment,
 @click.option(
     "--recipe", "recipe_changes", multiple=True, metavar="FIELD=VALUE", help="Change the preset's training; repeatable."
 )
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: the preset's]")
+@EPOCHS
 @click.option("--seed", type=int, default=TrainingConfig.seed, show_default=True, help="Of all that is random.")
-@_DEVICE
+@DEVICE
 def train(
     preset_name: str,
     train_files: tuple[Path, ...],
@@ -140,11 +129,11 @@ def train(
 
 
 @main.command()
-@_CHECKPOINT
-@click.option("--data", type=_FILE, required=True, help="CoNLL file with gold tags.")
-@click.option("--captions", type=_FILE, help="Image id TAB caption a line, to score with images too.")
+@CHECKPOINT
+@click.option("--data", type=FILE, required=True, help="CoNLL file with gold tags.")
+@click.option("--captions", type=FILE, help="Image id TAB caption a line, to score with images too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
-@_DEVICE
+@DEVICE
 def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json: bool, device: str) -> None:
     """Score a checkpoint against gold tags.
 
@@ -166,9 +155,9 @@ def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json
 
 
 @main.command()
-@_CHECKPOINT
+@CHECKPOINT
 @click.option("--image-effect", is_flag=True, help="Say of each mention what the image did to its confidence.")
-@_DEVICE
+@DEVICE
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 def tag(checkpoint: Path | None, image_effect: bool, device: str, file: str) -> None:
     """Tag the posts of FILE (- for standard input).

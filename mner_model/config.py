@@ -52,15 +52,14 @@ class _Config:
         Raises ConfigError for an unknown field, or a text that is not of the field's type.
         """
         values: dict[str, Any] = {}
+        known = self.to_json()
         for name, text in changes.items():
-            current = getattr(self, name, None)
-            if not isinstance(current, int | float | str | tuple):
-                known = ", ".join(f.name for f in fields(self))
-                raise ConfigError(f"{type(self).__name__} has no {name}: expected one of {known}")
+            if name not in known:
+                raise ConfigError(f"{type(self).__name__} has no {name}: expected one of {', '.join(known)}")
             try:
-                values[name] = _value(text, current)
+                values[name] = _value(text, known[name])
             except ValueError:
-                raise ConfigError(f"{name}: expected {type(current).__name__}, got {text!r}") from None
+                raise ConfigError(f"{name}: expected {type(known[name]).__name__}, got {text!r}") from None
         return replace(self, **values)
 
 
@@ -115,11 +114,16 @@ class ModelConfig(_Config):
         known = get_args(Modality)
         if not self.modalities or len({*self.modalities} & {*known}) < len(self.modalities):
             raise ConfigError(f"modalities: expected one or more of {', '.join(known)}, got {self.modalities!r}")
+        if self.modalities == ("image",):
+            # of a post without an image nothing would be left to read
+            raise ConfigError(f"modalities: expected word, char or text with image, got {self.modalities!r}")
         if {"caption", "hashtag"} & {*self.modalities} and "word" not in self.modalities:
             # the post's own words choose among those of captions and hashtags
             raise ConfigError(f"modalities: expected word with caption and hashtag, got {self.modalities!r}")
         if ("text" in self.modalities) != bool(self.text_encoder):
             raise ConfigError(f"text_encoder: expected a name with the modality text only, got {self.text_encoder!r}")
+        if self.text_reads_captions and "text" not in self.modalities:
+            raise ConfigError("text_reads_captions: expected true with the modality text only, got true without")
         if set(self.types) != set(ENTITY_TYPES):
             raise ConfigError(f"types: expected {', '.join(ENTITY_TYPES)}, got {self.types!r}")
         sizes = ("word_dimension", "char_dimension", "char_hidden", "image_dimension", "fused_dimension", "hidden")
@@ -165,6 +169,8 @@ class TrainingConfig(_Config):
     choose_with_images: bool = False  # validation is read with the images' captions, else from text alone
 
     def __post_init__(self) -> None:
+        if not -(2**63) <= self.seed < 2**63:  # what torch takes
+            raise ConfigError(f"seed: expected a whole number of 64 bits, got {self.seed}")
         for name in ("epochs", "batch_posts", "accumulated_batches"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")

@@ -57,12 +57,14 @@ class CRF(nn.Module):
         self._check(emissions, mask)
         last = mask & ~mask.roll(-1, dims=1)
         last[:, -1] = mask[:, -1]
-        expected = (
-            (tags * emissions).sum(dim=(1, 2))
-            + tags[:, 0] @ self._start()
-            + (moves * self._moves()).sum(dim=(1, 2, 3))
-            + ((tags * last.unsqueeze(2)) @ self.end).sum(dim=1)
-        )
+        # autocast would round the products with start and end
+        with torch.autocast(emissions.device.type, enabled=False):
+            expected = (
+                (tags * emissions).sum(dim=(1, 2))
+                + tags[:, 0] @ self._start()
+                + (moves * self._moves()).sum(dim=(1, 2, 3))
+                + ((tags * last.unsqueeze(2)) @ self.end).sum(dim=1)
+            )
         return self._forward(emissions, mask)[1] - expected
 
     def best_path(self, emissions: Tensor, mask: Tensor) -> list[list[int]]:

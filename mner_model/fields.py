@@ -18,7 +18,7 @@ URL_MAX_CHARACTERS = 2048
 
 _LATEST_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt](?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt](?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:[0-5]\d)", re.ASCII)
 _URL = re.compile(r"https?://[^\s/?#\\\x00-\x1f\x7f]+[^\s\x00-\x1f\x7f]*", re.IGNORECASE)
 # RFC 5646, section 2.1: langtag, privateuse and the irregular grandfathered tags; case does not matter.
 _LANGUAGE = re.compile(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mner_model.console import failures, say
+from mner_model.options import FILE
 
 if TYPE_CHECKING:
     from mner_model.hashtag_data import GoldHashtag
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SEGMENTER = click.option(
     "--segmenter", type=click.Path(path_type=Path), help="Segmenter folder.  [default: the one in the package]"
 )
@@ -43,9 +43,9 @@ def segment(segmenter: Path | None, file: str) -> None:
 
 
 @click.command("train-segmenter")
-@click.option("--train", "train_file", type=_FILE, required=True, help="Post TAB hashtag TAB its words a line.")
-@click.option("--text", "text_files", type=_FILE, multiple=True, help="CoNLL file, read for its text; repeatable.")
-@click.option("--words", type=_FILE, required=True, help="Words by frequency in GloVe's format, plain, .gz or .xz.")
+@click.option("--train", "train_file", type=FILE, required=True, help="Post TAB hashtag TAB its words a line.")
+@click.option("--text", "text_files", type=FILE, multiple=True, help="CoNLL file, read for its text; repeatable.")
+@click.option("--words", type=FILE, required=True, help="Words by frequency in GloVe's format, plain, .gz or .xz.")
 @click.option(
     "--web-counts",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -53,7 +53,7 @@ def segment(segmenter: Path | None, file: str) -> None:
 )
 @click.option(
     "--forum-words",
-    type=_FILE,
+    type=FILE,
     help="Gzipped JSON of words and logarithms of their shares.  [default: Reddit's, of spacy-lookups-data]",
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
@@ -109,7 +109,7 @@ def train_segmenter(
 
 @click.command("evaluate-segmenter")
 @_SEGMENTER
-@click.option("--data", type=_FILE, required=True, help="Post TAB hashtag TAB its words a line.")
+@click.option("--data", type=FILE, required=True, help="Post TAB hashtag TAB its words a line.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 def evaluate_segmenter(segmenter: Path | None, data: Path, as_json: bool) -> None:
     """Score a segmenter on gold hashtags.

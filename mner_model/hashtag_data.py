@@ -151,15 +151,16 @@ class HashtagMaker:
 
 def _gold_hashtag(place: str, line: str) -> GoldHashtag:
     post, *fields = line.split("\t")
-    hashtag, *segmentations = fields or [""]
+    given, *segmentations = fields or [""]
+    hashtag = given.removeprefix("#")
     segmentations = [" ".join(segmentation.split()) for segmentation in segmentations if segmentation.strip()]
     if not hashtag or not segmentations:
         raise DataError(f"{place}: expected a post, a hashtag and a segmentation separated by TAB, got {line[:80]!r}")
     if any(character.isspace() for character in hashtag):
-        raise DataError(f"{place}: expected a hashtag without spaces, got {hashtag[:80]!r}")
-    gold = GoldHashtag(post, hashtag.removeprefix("#"), tuple(segmentations))
+        raise DataError(f"{place}: expected a hashtag without spaces, got {given[:80]!r}")
+    gold = GoldHashtag(post, hashtag, tuple(segmentations))
     if not gold.cuts():
-        raise DataError(f"{place}: no segmentation has the letters of {hashtag[:80]!r}, got {segmentations[0][:80]!r}")
+        raise DataError(f"{place}: no segmentation has the letters of {given[:80]!r}, got {segmentations[0][:80]!r}")
     return gold
 
 

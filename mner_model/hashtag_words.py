@@ -7,6 +7,7 @@ and the hashtag as a whole, so the best of all segmentations by these features c
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 Features = Iterator[tuple[str, float]]
@@ -118,7 +119,7 @@ def _inside_features(surface: str, hashtag: str, *, known: bool) -> Features:
     whole = len(surface) == len(hashtag)
     if surface.isupper() and surface.isalpha():
         yield "capitals", 1.0
-        if not hashtag.isupper():
+        if not _is_upper(hashtag):
             yield "capitals among small letters", 1.0
     elif not surface.islower():
         rises = sum(a.islower() and b.isupper() for a, b in pairwise(surface))
@@ -133,6 +134,12 @@ def _inside_features(surface: str, hashtag: str, *, known: bool) -> Features:
         yield "mixed", 1.0
         if whole:
             yield "mixed whole", 1.0
+
+
+@lru_cache(maxsize=16)
+def _is_upper(hashtag: str) -> bool:
+    """Kept, as each of its stretches asks, and with the whole looked through each time a long hashtag takes minutes."""
+    return hashtag.isupper()
 
 
 def _kind(character: str) -> str:

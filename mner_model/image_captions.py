@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mner_model.captioner import DEFAULT_MAX_WORDS, Captioner
+from mner_model.captioner import DEFAULT_BEAM, DEFAULT_MAX_WORDS, Captioner
 from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, imagenet_labels, label_words
 from mner_model.image_weights import fingerprint
 from mner_model.saved_folder import CheckpointError
@@ -102,7 +102,8 @@ class CaptionerCaptions:
     def __init__(self, captioner: Captioner) -> None:
         self._captioner = captioner
         self.dimension = 2 * DEFAULT_MAX_WORDS
-        self.fingerprint = fingerprint({"captioner": captioner.fingerprint, "max_words": DEFAULT_MAX_WORDS}, {})
+        about = {"captioner": captioner.fingerprint, "beam": DEFAULT_BEAM, "max_words": DEFAULT_MAX_WORDS}
+        self.fingerprint = fingerprint(about, {})
 
     @classmethod
     def load(cls, config: CaptionerConfig, device: torch.device | str = "cpu") -> Self:
@@ -122,7 +123,8 @@ class CaptionerCaptions:
     def embed(self, images: Sequence[Tensor]) -> Tensor:
         """As `ImageReader.embed`."""
         vectors = torch.full((len(images), self.dimension), float(_UNUSED))
-        for vector, words in zip(vectors, self._captioner.words(images, max_words=DEFAULT_MAX_WORDS), strict=True):
+        said = self._captioner.words(images, DEFAULT_BEAM, DEFAULT_MAX_WORDS)
+        for vector, words in zip(vectors, said, strict=True):
             places = [place for word in words for place in divmod(word, _BASE)]
             vector[: len(places)] = torch.tensor(places)
         return vectors

@@ -95,16 +95,23 @@ def _webp(data: bytes) -> ImageHeader:
 _NEXT_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN, _END_OF_IMAGE, _STANDALONE = 0xDA, 0xD9, frozenset({0x01, 0xD8})
+_MAX_SEGMENTS = 4_096  # photos have some dozens; ten million bytes of empty ones took seconds to walk
 
 
 def _jpeg(data: bytes) -> ImageHeader:
-    """Walks every marker up to the end of the image: each scan costs a decoder one pass over all pixels."""
+    """Walks every marker up to the end of the image: each scan costs a decoder one pass over all pixels.
+
+    Of a limited number of them, as each costs a turn of this loop; raises HeaderError beyond it.
+    """
     size: tuple[int, int] | None = None
-    scans, at = 0, 2
+    scans, segments, at = 0, 0, 2
     while (found := _NEXT_MARKER.search(data, at)) is not None:
         marker, at = found[1][0], found.end()
         if marker == _END_OF_IMAGE:
             break
+        segments += 1
+        if segments > _MAX_SEGMENTS:
+            raise HeaderError(f"the JPEG has more than {_MAX_SEGMENTS:,} segments")
         if marker in _STANDALONE:
             continue
         if marker in _START_OF_FRAME and size is None:

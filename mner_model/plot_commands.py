@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from mner_model.console import failures, say
+from mner_model.options import CHECKPOINT, DEVICE, FILE
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from torch import Tensor
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -22,12 +22,10 @@ def plot() -> None:
 
 
 @plot.command()
-@click.option(
-    "--checkpoint", type=click.Path(path_type=Path), help="Checkpoint folder.  [default: the one in the package]"
-)
-@click.option("--image", type=_FILE, help="The post's image.")
+@CHECKPOINT
+@click.option("--image", type=FILE, help="The post's image.")
 @click.option("--out", type=_OUT, help="PNG to write, FILE.png.  [default: a table on the terminal]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+@DEVICE
 @click.argument("text")
 def attention(checkpoint: Path | None, image: Path | None, out: Path | None, device: str, text: str) -> None:
     """Show how much each modality counted for each token of TEXT (Moon et al. 2018, Figure 3)."""
@@ -65,9 +63,7 @@ def _decoded(file: Path) -> "Tensor":
 
 
 @plot.command("learning-curve")
-@click.option(
-    "--checkpoint", type=click.Path(path_type=Path), help="Checkpoint folder.  [default: the one in the package]"
-)
+@CHECKPOINT
 @click.option("--out", type=_OUT, required=True, help="PNG to write, FILE.png.")
 def learning_curve(checkpoint: Path | None, out: Path) -> None:
     """Show loss and validation F1 of a checkpoint's training, pass by pass."""

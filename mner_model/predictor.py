@@ -111,6 +111,7 @@ class Predictor:
         if loaded.image_encoder is not None:
             try:
                 images = load_image_reader(loaded.image_encoder, loaded.label_vectors, chosen)
+                _check_dimension(images, loaded)
             except (CheckpointError, ImageEncoderError, TypeError, ValueError) as error:
                 raise CheckpointError(f"checkpoint {checkpoint or 'of the package'}: image encoder: {error}") from error
         return cls(loaded, images, chosen)
@@ -127,7 +128,7 @@ class Predictor:
 
     @property
     def parameters(self) -> int:
-        """Trained numbers of the tagger; frozen word vectors and the image encoder are not counted."""
+        """Trained numbers of the tagger; frozen word vectors and what reads images and hashtags are not counted."""
         return sum(parameter.numel() for parameter in self._model.parameters())
 
     @property
@@ -192,7 +193,7 @@ class Predictor:
                       posts that have an image and a mention, if there are any
         """
         documents = [Document(post) if isinstance(post, str) else post for post in posts]
-        tokens = [document.tokens if document.tokens is not None else tokenize(document.text) for document in documents]
+        tokens = [_tokens(document) for document in documents]
         predictions = [Prediction(())] * len(documents)
         order = sorted((i for i in range(len(documents)) if len(tokens[i])), key=lambda i: len(tokens[i]))
         while order:
@@ -225,7 +226,7 @@ class Predictor:
 
         Raises NoModalityWeights for a text without tokens, and for a model whose fusion weighs nothing.
         """
-        tokens = tokenize(post.text)
+        tokens = _tokens(post)
         if not len(tokens):
             raise NoModalityWeights("expected a text with at least one token, got one without")
         batch = self._checkpoint.preprocessing.collate([self._features(post, tokens)])
@@ -282,6 +283,17 @@ class Predictor:
         if self._images is None:
             raise ValueError(f"model {self.name} does not use images")
         return self._images
+
+
+def _tokens(document: Document) -> Tokens:
+    return document.tokens if document.tokens is not None else tokenize(document.text)
+
+
+def _check_dimension(images: ImageReader, checkpoint: Checkpoint) -> None:
+    """Raises ValueError where the tagger has images as a modality, and of another dimension than they come in."""
+    config = checkpoint.model.config
+    if "image" in config.modalities and images.dimension != config.image_dimension:
+        raise ValueError(f"expected vectors of {config.image_dimension} numbers, its vectors have {images.dimension}")
 
 
 def _prediction(

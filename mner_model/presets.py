@@ -98,10 +98,14 @@ def preset(name: str) -> Preset:
             raise ConfigError(f"preset {name}: expected +FIELD=VALUE behind the name, got +{change}")
         if field_name in _SAID_ELSEWHERE:
             raise ConfigError(f"preset {of}: +{field_name} makes no variant; say it {_SAID_ELSEWHERE[field_name]}")
-        if hasattr(found.model, field_name):
+        of_model, of_recipe = found.model.to_json(), found.recipe.to_json()
+        known = ", ".join(of_model | of_recipe)
+        if field_name in of_model:
             found = replace(found, model=found.model.changed({field_name: value}))
-        else:
+        elif field_name in of_recipe:
             found = replace(found, recipe=found.recipe.changed({field_name: value}))
+        else:
+            raise ConfigError(f"preset {name}: no field {field_name}, expected one of {known}")
     return replace(found, name=name)
 
 

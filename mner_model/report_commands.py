@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mner_model.console import failures, say, say_epoch
+from mner_model.options import DEVICE, EPOCHS, FILE, TRAIN, VALID, VECTORS
 
 if TYPE_CHECKING:
     from mner_model.presets import Preset
     from mner_model.results import Measured
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -29,28 +28,35 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     multiple=True,
     required=True,
     metavar="NAME[:SEEDS]",
-    help="May be given several times; with seeds of its own, mpnet:0.",
+    help="A name of `presets`, NAME+FIELD=VALUE for a variant; with seeds of its own, mpnet:0; repeatable.",
 )
-@click.option("--seeds", default="0,1,2", show_default=True, help="Train each preset with each of these.")
-@click.option("--train", "train_files", type=_FILE, multiple=True, required=True, help="CoNLL file to learn from.")
-@click.option("--valid", "valid_files", type=_FILE, multiple=True, required=True, help="CoNLL file to choose by.")
-@click.option("--test", "test_files", type=_FILE, multiple=True, required=True, help="CoNLL file to score on.")
-@click.option("--vectors", type=_FILE, help="Word vectors in GloVe's text format, plain, .gz or .xz.")
+@click.option(
+    "--seeds",
+    default="0,1,2",
+    show_default=True,
+    help="Train each preset with each of these, but one that has its own.",
+)
+@TRAIN
+@VALID
+@click.option(
+    "--test", "test_files", type=FILE, multiple=True, required=True, help="CoNLL file to score on; repeatable."
+)
+@VECTORS
 @click.option(
     "--words",
     type=click.IntRange(1),
     multiple=True,
-    help="Most pretrained words to keep; several times: a row each.  [default: all]",
+    help="Read only the first so many words of --vectors; several times: a row each.  [default: all]",
 )
 @click.option(
     "--text-encoder",
     "text_encoders",
     multiple=True,
     metavar="[PRESET=]FOLDER",
-    help="Folder of a pretrained Transformer, for the preset that needs one; may be given several times.",
+    help="Folder of the pretrained Transformer of PRESET, and of all that read the same one; repeatable.",
 )
-@click.option("--soft-targets", type=_FILE, help="What `mner-model teach` wrote, for presets that are taught.")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: each preset's]")
+@click.option("--soft-targets", type=FILE, help="What `mner-model teach` wrote, for presets that are taught.")
+@EPOCHS
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints and results.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list of what was measured instead of tables.")
 @click.option(
@@ -58,7 +64,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.Path(dir_okay=False, path_type=Path),
     help="JSON file to put what was measured into, in place of earlier figures of the same training.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+@DEVICE
 def report(
     preset_options: tuple[str, ...],
     seeds: str,
@@ -77,8 +83,11 @@ def report(
 ) -> None:
     """Train and score presets, and print Markdown tables with everything needed to repeat them.
 
+    Data are CoNLL files, with captions in FILE.captions.tsv beside FILE.txt, as for `mner-model train`.
+
     Checkpoints and scores are kept in OUT: a report that is stopped goes on, one with a further preset trains that one.
-    A checkpoint that is there is taken as it is, so other data, vectors or passes want another OUT.
+    A checkpoint that is there is taken as it is, and one of other vectors refused: other data, vectors or passes want
+    another OUT.
     """
     from mner_model.predictor import device_of
     from mner_model.report import command_line, markdown, measure, scored_sets
@@ -137,7 +146,7 @@ def _preset_json(one: "Preset", measured: "Sequence[Measured]") -> dict[str, obj
         "parameters": in_short and in_short.parameters,
         "size_bytes": in_short and in_short.size_bytes,
         "posts_per_second": in_short and round(in_short.posts_per_second, 1),
-        "lenient_f1": {name: round(f1, 5) for name, f1 in in_short.lenient_f1.items()} if in_short else {},
+        "lenient_f1": dict(in_short.lenient_f1) if in_short else {},
         "measured": [to_json(other) for other in measured if other.preset == one.name],
     }
 

@@ -1,5 +1,6 @@
 """Folders that a model is saved in: replaced as a whole or not at all, and never somebody else's."""
 
+import os
 import shutil
 import stat
 import tempfile
@@ -18,15 +19,15 @@ class CheckpointError(Exception):
 def saved_folder(folder: Path, known: Collection[str], what: str) -> Iterator[Path]:
     """Gives a draft folder to write to, and puts it in the folder's place when all went well.
 
-    What was there stays whole until the new one is. Raises CheckpointError as `check_folder` does, and where writing
-    fails.
+    What was there stays whole until the new one is; a link stays, and where it leads is replaced. Raises
+    CheckpointError as `check_folder` does, and where writing fails.
     """
     check_folder(folder, known, what)
     draft = _draft(folder)
     try:
         yield draft
         _open_as_the_umask_has_it(draft)
-        _put_in_place(draft, folder)
+        _put_in_place(draft, _place(folder))
     except (OSError, SafetensorError) as error:  # a full disk, to which safetensors has an error of its own
         raise CheckpointError(f"{folder}: cannot be written: {reason(error)}") from error
     finally:
@@ -49,11 +50,17 @@ def check_folder(folder: Path, known: Collection[str], what: str) -> None:
 
 def _draft(folder: Path) -> Path:
     """A new folder beside it; raises CheckpointError where there can be none."""
+    place = _place(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written: {reason(error)}") from error
+
+
+def _place(folder: Path) -> Path:
+    """Where a link leads, as what is beside the link may be another disk, which nothing can be renamed to."""
+    return Path(os.path.realpath(folder))
 
 
 def reason(error: Exception) -> str:

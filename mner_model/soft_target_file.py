@@ -15,7 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mner_model.labels import TagSet
+from mner_model.saved_folder import reason
 from mner_model.soft_targets import SoftTargets
+from mner_model.text import tokenize
 
 FORMAT = 1
 _METADATA = "soft_targets"
@@ -39,8 +41,18 @@ class TaughtPosts:
     fingerprint: str = ""
 
 
+def check_soft_targets_file(path: Path) -> None:
+    """Raises SoftTargetsError where none can be written here; the folders above it are made to find out."""
+    _draft(path).unlink()
+
+
 def write_soft_targets(path: Path, taught: TaughtPosts, tagset: TagSet) -> None:
-    """One safetensors file: texts, numbers of tokens, and the marginals of all posts one behind the other."""
+    """One safetensors file: texts, numbers of tokens, and the marginals of all posts one behind the other.
+
+    taught  of one post or more
+
+    Raises SoftTargetsError where it cannot be written; what was there before stays.
+    """
     texts = [text.encode() for text in taught.targets]
     posts = list(taught.targets.values())
     tensors: dict[str, npt.NDArray[Any]] = {
@@ -52,20 +64,34 @@ def write_soft_targets(path: Path, taught: TaughtPosts, tagset: TagSet) -> None:
     }
     # one entry, as safetensors writes several in any order, and the same beliefs should be the same bytes
     about = {_METADATA: json.dumps({"format": FORMAT, "tags": tagset.tags, "about": dict(taught.about)})}
+    draft = _draft(path)
+    try:
+        mode = stat.S_IMODE(draft.stat().st_mode)
+        save_file(tensors, draft, about)
+        draft.chmod(mode)  # as the umask has it; safetensors makes files for their owner alone
+        draft.replace(path)
+    except (OSError, SafetensorError) as error:  # a full disk, to which safetensors has an error of its own
+        draft.unlink(missing_ok=True)
+        raise SoftTargetsError(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def _draft(path: Path) -> Path:
+    """A new file beside it."""
     draft = path.with_name(f".{path.name}.draft")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft.unlink(missing_ok=True)
-    draft.touch()
-    mode = stat.S_IMODE(draft.stat().st_mode)
-    save_file(tensors, draft, about)
-    draft.chmod(mode)  # as the umask has it; safetensors makes files for their owner alone
-    draft.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.unlink(missing_ok=True)
+        draft.touch()
+    except OSError as error:
+        raise SoftTargetsError(f"{path}: cannot be written: {reason(error)}") from error
+    return draft
 
 
 def read_soft_targets(path: Path, tagset: TagSet) -> TaughtPosts:
     """What `write_soft_targets` wrote.
 
-    Raises SoftTargetsError in one sentence for another file, a damaged one, or one of other tags.
+    Raises SoftTargetsError in one sentence for another file, a damaged one, one of other tags, and for targets that do
+    not lie on the tokens of their texts.
     """
     try:
         with safe_open(path, "numpy") as file:
@@ -77,11 +103,20 @@ def read_soft_targets(path: Path, tagset: TagSet) -> TaughtPosts:
                 raise SoftTargetsError(f"{path}: of the tags {', '.join(tags)}, expected {', '.join(tagset.tags)}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
         targets = dict(zip(_texts(tensors), _posts(tensors), strict=True))
-        return TaughtPosts(targets, about["about"], _sha256(path))
     except FileNotFoundError:
         raise SoftTargetsError(f"{path}: no such file") from None
-    except (SafetensorError, OSError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except SoftTargetsError:
+        raise
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise SoftTargetsError(f"{path}: damaged, or not soft targets: {error}") from error
+    for text, post in targets.items():
+        tokens = len(tokenize(text))
+        if (len(post.tags), len(post.moves)) != (tokens, tokens - 1):
+            raise SoftTargetsError(
+                f"{path}: expected targets of {tokens} tokens for {text[:40]!r}, got {len(post.tags)}: "
+                "were they written by another version?"
+            )
+    return TaughtPosts(targets, about["about"], _sha256(path))
 
 
 def _texts(tensors: Mapping[str, npt.NDArray[Any]]) -> list[str]:

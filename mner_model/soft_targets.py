@@ -46,7 +46,9 @@ class SoftTargets:
 @lru_cache(maxsize=512)
 def any_path(tagset: TagSet, tokens: int) -> SoftTargets:
     """Every sound BIO path equally likely: what label smoothing mixes into the gold."""
-    crf = CRF(tagset).double()
+    # what is drawn here and overwritten would, as it is drawn once a process, make a seed's second training another
+    with torch.random.fork_rng(devices=()):
+        crf = CRF(tagset).double()
     for parameter in crf.parameters():
         torch.nn.init.zeros_(parameter)
     emissions = torch.zeros(1, tokens, len(tagset), dtype=torch.float64)

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from mner_model.console import failures, progress, say
+from mner_model.options import DEVICE, FILE
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SWAPPED_SHARE = 0.3
 
 
@@ -19,15 +19,19 @@ _SWAPPED_SHARE = 0.3
     type=click.Path(path_type=Path),
     multiple=True,
     required=True,
-    help="Checkpoint folder; of several, the mean of their beliefs.",
+    help="Checkpoint folder; repeatable: of several, the mean of their beliefs.",
 )
-@click.option("--train", "train_files", type=_FILE, multiple=True, help="CoNLL file that the pupil will learn from.")
-@click.option("--posts", "post_files", type=_FILE, multiple=True, help="Posts without tags, as `mner-model tag` reads.")
+@click.option(
+    "--train", "train_files", type=FILE, multiple=True, help="CoNLL file that the pupil will learn from; repeatable."
+)
+@click.option(
+    "--posts", "post_files", type=FILE, multiple=True, help="Posts without tags, as `mner-model tag` reads; repeatable."
+)
 @click.option("--swapped-copies", type=click.IntRange(0), default=0, show_default=True, help="More posts, per post.")
-@click.option("--vectors", type=_FILE, help="Word vectors, for --swapped-copies: words are swapped for their like.")
+@click.option("--vectors", type=FILE, help="Word vectors, for --swapped-copies: words are swapped for their like.")
 @click.option("--seed", type=int, default=0, show_default=True, help="For --swapped-copies.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+@DEVICE
 def teach(
     teachers: tuple[Path, ...],
     train_files: tuple[Path, ...],
@@ -46,18 +50,20 @@ def teach(
     from mner_model.config import ConfigError
     from mner_model.data import read_conll
     from mner_model.predictor import device_of
-    from mner_model.soft_target_file import write_soft_targets
+    from mner_model.soft_target_file import check_soft_targets_file, write_soft_targets
     from mner_model.tag_lines import read_texts
     from mner_model.teaching import Teachers
+    from mner_model.text import tokenize
 
     with failures(), progress("teaching") as on_progress:
         if swapped_copies and vectors is None:
             raise ConfigError("--vectors: expected word vectors with --swapped-copies")
+        check_soft_targets_file(out)
         loaded = Teachers.load(teachers, device_of(device))
         texts = [example.text for file in train_files for example in read_conll(file)]
         texts += [text for file in post_files for text in read_texts(file)]
-        if not texts:
-            raise ConfigError("expected posts from --train or --posts")
+        if not any(len(tokenize(text)) for text in texts):
+            raise ConfigError("expected posts with a word in them from --train or --posts")
         if swapped_copies and vectors is not None:
             texts += _swapped(texts, swapped_copies, vectors, seed)
         say(f"{len(texts):,} posts")

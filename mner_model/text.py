@@ -28,6 +28,7 @@ _TOKEN = regex.compile(
     | [\p{L}\p{N}_] (?: [\p{L}\p{M}\p{N}_]
         (?<! [\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}] ) )*
     | ( [.!?*=~-] ) \1+                                                      # ... !!! ---
+    | [\s\x1c-\x1f]                                                          # or \X would join it to a mark behind it
     | \X                                                                     # any other sign, emoji whole
     """,
     regex.VERBOSE,

@@ -3,6 +3,7 @@
 The `transformers` library is an optional part of the package; without it everything else works.
 """
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -76,10 +77,15 @@ class TextEncoder(nn.Module):
                 "where no hub can be reached, name the folder of one that was fetched: "
                 "`train --model text_encoder=FOLDER`, `report --text-encoder PRESET=FOLDER`"
             ) from error
+        if getattr(tokenizer, "backend_tokenizer", None) is None:
+            raise TextEncoderError(
+                f"text encoder {name}: expected a tokenizer that is one file, tokenizer.json, "
+                f"got a {type(tokenizer).__name__}, which no checkpoint can keep"
+            )
         # it would be written into checkpoints, and where a folder lies is nobody's business
         transformer.config.name_or_path = Path(name).name
-        longest = min(tokenizer.model_max_length, LONGEST_WINDOW)
-        return cls(transformer), PieceTokenizer(tokenizer.backend_tokenizer.to_str(), longest)
+        longest = min(tokenizer.model_max_length, _positions(transformer), LONGEST_WINDOW)
+        return cls(transformer), PieceTokenizer(_for_single_words(tokenizer.backend_tokenizer.to_str()), longest)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -98,6 +104,25 @@ class TextEncoder(nn.Module):
             input_ids=pieces.piece_ids, attention_mask=pieces.piece_mask.long(), **segments
         ).last_hidden_state
         return cast(Tensor, hidden.flatten(0, 1)[pieces.token_index])
+
+
+def _positions(transformer: Any) -> int:
+    """How many pieces it has positions for, which not every tokenizer tells; without a table of them, any number."""
+    table = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
+    if not isinstance(table, nn.Embedding):
+        return LONGEST_WINDOW
+    # RoBERTa and its like count from behind the number of the padding
+    return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+
+
+def _for_single_words(tokenizer_json: str) -> str:
+    """To tokenizers of RoBERTa's kind a word without a space before it is a word's end, and ours come one by one."""
+    described = json.loads(tokenizer_json)
+    pre_tokenizer = described["pre_tokenizer"] or {}
+    if pre_tokenizer.get("type") != "ByteLevel" or pre_tokenizer["add_prefix_space"]:
+        return tokenizer_json
+    pre_tokenizer["add_prefix_space"] = True
+    return json.dumps(described, ensure_ascii=False)
 
 
 def check_extra() -> None:

@@ -28,7 +28,14 @@ from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.training_posts import TrainingReader, check_targets
 from mner_model.training_state import load_state, not_the_state, random_state, save_state, set_random_state
-from mner_model.training_story import EpochReport, data_story, plain, text_encoder_story, vectors_story
+from mner_model.training_story import (
+    EpochReport,
+    plain,
+    posts_story,
+    soft_targets_story,
+    text_encoder_story,
+    vectors_story,
+)
 from mner_model.vocabulary import WordVectors, alphabet_of, trained_vocabulary
 
 __all__ = ["EpochReport", "Trainer", "TrainingDiverged", "predict_word_tags"]
@@ -105,20 +112,13 @@ class Trainer:
         self._validation = validation
         self._features_of_validation = {name: reader.validation(examples) for name, examples in validation.items()}
         self._seen = torch.tensor(sorted(mention_hashes(train)), dtype=torch.int64)
-        with_captions = "image" in model_config.modalities or model_config.reads_captions
-        chosen_with = with_captions and config.choose_with_images
         self._data = {
-            "train": data_story(train, with_captions=with_captions),
-            "validation": {name: data_story(posts, with_captions=chosen_with) for name, posts in validation.items()},
+            **posts_story(train, validation, model_config, config),
             "vectors": vectors_story(vectors),
             "text_encoder": about_text,
         }
         if taught is not None:
-            self._data["soft_targets"] = {
-                "posts": len(taught.targets),
-                "fingerprint": taught.fingerprint,
-                **taught.about,
-            }
+            self._data["soft_targets"] = soft_targets_story(taught)
 
     def run(
         self,

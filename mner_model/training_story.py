@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example, captions_fingerprint, fingerprint
 from mner_model.evaluate import Evaluation
+from mner_model.soft_target_file import TaughtPosts
 from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import WordVectors
@@ -49,6 +51,21 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
+def posts_story(
+    train: Sequence[Example],
+    validation: Mapping[str, Sequence[Example]],
+    model: ModelConfig,
+    recipe: TrainingConfig,
+) -> dict[str, Any]:
+    """What a model learns from and is chosen by, with captions where it reads them."""
+    with_captions = "image" in model.modalities or model.reads_captions
+    chosen_with = with_captions and recipe.choose_with_images
+    return {
+        "train": data_story(train, with_captions=with_captions),
+        "validation": {name: data_story(posts, with_captions=chosen_with) for name, posts in validation.items()},
+    }
+
+
 def data_story(examples: Sequence[Example], *, with_captions: bool) -> dict[str, Any]:
     """How many posts, and what tells them from others; with_captions: where their captions are read."""
     return {
@@ -77,3 +94,8 @@ def text_encoder_story(text: tuple[TextEncoder, PieceTokenizer] | None) -> dict[
         digest.update(name.encode())
         digest.update(weights.detach().cpu().contiguous().numpy().data)
     return {"fingerprint": digest.hexdigest()}
+
+
+def soft_targets_story(taught: TaughtPosts) -> dict[str, Any]:
+    """Of how many posts, the sha256 of their file, and of whom they are."""
+    return {"posts": len(taught.targets), "fingerprint": taught.fingerprint, **taught.about}

@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,7 +113,8 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
     """Reads word vectors in GloVe's text format (a word and its numbers a line), plain, .gz or .xz.
 
     returns  words and float32 [words, dimension], in the file's order (most frequent first, as such files are)
-    Raises VectorsError with the line where the dimension changes or a number is none.
+    Raises VectorsError with the line where the dimension changes, a number is none or not finite, a byte is not UTF-8,
+    or a word comes again.
     """
     path = Path(path)
     words: list[str] = []
@@ -127,35 +129,53 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
                 break
     if not rows:
         raise VectorsError(f"{path}: holds no vector")
-    return words, np.stack(rows)
+    vectors = np.stack(rows)
+    if not np.isfinite(vectors).all():
+        at = int(np.isfinite(vectors).all(axis=1).argmin())
+        raise VectorsError(f"{path}:{at + 1}: expected finite numbers, {words[at]!r} has one that is not")
+    if len(set(words)) < len(words):
+        raise VectorsError(f"{path}:{_repeated(words)}")
+    return words, vectors
 
 
-def _rows(path: Path, file: IO[str]) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    for number, line in enumerate(_decoded(path, file), start=1):
-        word, _, numbers = line.rstrip().partition(" ")
+def _repeated(words: Iterable[str]) -> str:
+    """The line of the first word that comes again, and what is wrong with it."""
+    lines: dict[str, int] = {}
+    for number, word in enumerate(words, start=1):
+        first = lines.setdefault(word, number)
+        if first != number:
+            return f"{number}: expected each word once, {word!r} is in line {first} too"
+    raise ValueError("expected words of which one comes again")
+
+
+def _rows(path: Path, file: Iterable[bytes]) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    for number, line in enumerate(_unpacked(path, file), start=1):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise VectorsError(f"{path}:{number}: byte 0x{line[error.start]:02x} is not UTF-8") from None
+        word, _, numbers = text.rstrip().partition(" ")
         try:
             row = np.array(numbers.split(" "), dtype=np.float32)
         except ValueError:
-            raise VectorsError(f"{path}:{number}: expected a word and numbers, got {line[:60]!r}") from None
+            raise VectorsError(f"{path}:{number}: expected a word and numbers, got {text[:60]!r}") from None
         yield word, row
 
 
-def _decoded(path: Path, file: IO[str]) -> Iterator[str]:
+def _unpacked(path: Path, file: Iterable[bytes]) -> Iterator[bytes]:
     try:
         yield from file
-    except UnicodeDecodeError as error:
-        raise VectorsError(f"{path}: not UTF-8: {error.reason}") from None
-    except (lzma.LZMAError, EOFError, OSError) as error:
+    except (lzma.LZMAError, zlib.error, EOFError, OSError) as error:
         raise VectorsError(f"{path}: damaged: {error}") from None
 
 
-def _open(path: Path) -> IO[str]:
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
     try:
         if path.suffix == ".xz":
-            return lzma.open(path, "rt", encoding="utf-8")
+            return lzma.open(path)
         if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding="utf-8")
-        return path.open(encoding="utf-8")
+            return gzip.open(path)
+        return path.open("rb")
     except FileNotFoundError:
         raise VectorsError(f"{path}: no such file") from None
     except OSError as error:

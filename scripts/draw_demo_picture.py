@@ -19,6 +19,8 @@ TARGET = Path(__file__).resolve().parents[1] / "docs" / "demo.svg"
 
 def main() -> None:
     """Show the chosen records on a terminal that is recorded."""
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     lines = [json.loads(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
     records = {fields["post_id"]: fields for fields in lines if "post_id" in fields}
     with Path("/dev/null").open("w", encoding="utf-8") as nowhere:

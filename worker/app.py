@@ -8,6 +8,7 @@ import contextlib
 import gc
 import logging
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
@@ -15,7 +16,7 @@ from typing import Any, Protocol, cast
 from faust import Stream
 from faust.types import TP
 
-from worker import logs
+from worker import logs, tracing
 from worker.broker import start_when_a_broker_answers, wait_for_topics
 from worker.delivery import Delivery, Limits, Pipeline
 from worker.errors import ExitStatus, Fatal, SettingsRefused
@@ -24,6 +25,7 @@ from worker.health import HealthServer, HealthState
 from worker.metrics import Metrics
 from worker.positions import Fetch
 from worker.publisher import Publisher, new_producer
+from worker.reloading import Reloadable, Reloading
 from worker.settings import Settings
 from worker.topics import worker_topics
 from worker.transport import Consumer, WorkerApp, new_app
@@ -37,7 +39,7 @@ LEAVE_TIMEOUT_S = 5.0
 HARD_EXIT_MARGIN_S = 30.0
 
 
-class PostPipeline(Pipeline, Protocol):
+class PostPipeline(Pipeline, Reloadable, Protocol):
     """A pipeline from its start to its end."""
 
     async def start(self) -> None:
@@ -56,8 +58,11 @@ def run(settings: Settings, *, pipeline_factory: PipelineFactory | None = None) 
     0 drained and left; 70 stopped unacknowledged; 71 the drain did not end in time; 78 the settings' model is refused.
     """
     logs.configure(settings.log_level, settings.log_format)
+    if settings.traces:
+        tracing.configure()
     worker = Worker(settings, pipeline_factory or _real_pipeline)
     status = _exit_status(worker)
+    tracing.flush()
     worker.hard_exit.disarm(status)
     return status
 
@@ -92,18 +97,21 @@ class Worker:
         self.metrics = Metrics()
         self.health = HealthState()
         self.hard_exit = HardExit()
+        self._reloading = Reloading(settings)
         self._pipeline_factory = pipeline_factory
 
     async def run(self) -> int:
         """Start what is needed, in order, serve, and end it again in the opposite one."""
-        settings, stop = self.settings, _stop_signal()
+        settings = self.settings
+        stop = _stop_signal(or_reload=self._reloading)
         async with contextlib.AsyncExitStack() as stack:
             server = HealthServer(settings, self.metrics, self.health)
             await server.start()
             stack.push_async_callback(server.stop)
 
             # The model first: once this worker has joined, the others wait for it at every rebalance.
-            pipeline = self._pipeline_factory(settings, self.metrics)
+            # In a thread: reading torch's files takes seconds, and /live should answer meanwhile.
+            pipeline = await asyncio.to_thread(self._pipeline_factory, settings, self.metrics)
             if not await self._unless(stop, pipeline.start()):
                 return ExitStatus.DONE
             stack.push_async_callback(self.hard_exit.in_time, pipeline.close, LEAVE_TIMEOUT_S)
@@ -128,7 +136,7 @@ class Worker:
             )
             self._connect(app, delivery)
             _spare_the_garbage_collector()
-            return await self._serve(app, delivery, stop)
+            return await self._serve(app, delivery, pipeline, stop)
 
     def _connect(self, app: WorkerApp, delivery: Delivery) -> None:
         """Lead the app's fetches into the delivery, and tell it when partitions come and go."""
@@ -165,13 +173,14 @@ class Worker:
         app.on_partitions_revoked.connect(cast("Any", revoked))
         app.on_partitions_assigned.connect(cast("Any", assigned))
 
-    async def _serve(self, app: WorkerApp, delivery: Delivery, stop: asyncio.Event) -> int:
+    async def _serve(self, app: WorkerApp, delivery: Delivery, pipeline: PostPipeline, stop: asyncio.Event) -> int:
         """Until the signal to stop, then drain; raises what ended it otherwise, with nothing more committed."""
         stopping = asyncio.create_task(stop.wait())
         working = [
             asyncio.create_task(_until_it_ends(app)),
             asyncio.create_task(delivery.commit_regularly()),
             asyncio.create_task(self._report(app.consumer, delivery)),
+            asyncio.create_task(self._reloading.run(pipeline)),
         ]
         ends: list[asyncio.Future[Any]] = [stopping, delivery.failed, *working]
         try:
@@ -214,10 +223,12 @@ class Worker:
         return False
 
 
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
+def _stop_signal(or_reload: Reloading) -> asyncio.Event:
+    """Set by SIGTERM and SIGINT; SIGHUP asks for a reload, but on a terminal it means that the terminal is gone."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, stop.set if sys.stdin and sys.stdin.isatty() else or_reload.ask)
     return stop
 
 

@@ -1,10 +1,11 @@
 """What delivery carries: slices of fetches that wait, batches made of them, and the order of posts that share a key."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worker.messages import ConsumedRecord
+from worker.messages import ConsumedRecord, OutcomeKind
 from worker.offset_tracker import OffsetTracker
 from worker.positions import Partition
 
@@ -36,6 +37,8 @@ class Batch:
     awaited: dict[Key, asyncio.Future[bool]] = field(default_factory=dict)
     """The same for batches that must not overtake this one."""
     has_slot: bool = True
+    answered: Counter[OutcomeKind] = field(default_factory=Counter)
+    """How many posts, by how."""
 
     def is_behind(self, record: ConsumedRecord) -> bool:
         """Whether a post of another batch under its key is to be answered first, or failed."""

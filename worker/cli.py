@@ -126,18 +126,31 @@ def topics(partitions: int, replication: int) -> None:
 
 
 @main.command()
+@click.option("--asyncapi", is_flag=True, help="An AsyncAPI 3.0 document of the topics that the settings name.")
 @click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
-def schemas(folder: Path | None) -> None:
-    """Print the JSON Schemas of everything on the topics as one object, or write NAME.schema.json files to FOLDER."""
-    from worker.schemas import json_schemas
+def schemas(folder: Path | None, asyncapi: bool) -> None:
+    """Print the JSON Schemas of everything on the topics as one object, or write NAME.schema.json files to FOLDER.
 
+    With --asyncapi print that document instead, or write it to FOLDER/asyncapi.yaml and the schemas that it refers to
+    to FOLDER/schemas.
+    """
+    from worker.schemas import json_schemas, schema_files
+
+    if asyncapi:
+        from worker.asyncapi import asyncapi_files, asyncapi_yaml
+        from worker.settings import Settings
+
+        settings = Settings.load()
+        printed, files = asyncapi_yaml(settings), asyncapi_files(settings)
+    else:
+        printed, files = json.dumps(json_schemas(), indent=2, ensure_ascii=False) + "\n", schema_files()
     if folder is None:
-        click.echo(json.dumps(json_schemas(), indent=2, ensure_ascii=False))
+        click.echo(printed, nl=False)
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, schema in json_schemas().items():
-        path = folder / f"{name}.schema.json"
-        path.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
         click.echo(path, err=True)
 
 

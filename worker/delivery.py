@@ -6,6 +6,7 @@ bounded, so a slow model or broker holds back the reading and not the memory.
 
 import asyncio
 import logging
+import secrets
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol
 
+from worker import logs, tracing
 from worker.batches import Batch, KeyOrder, Slice, batch_of, fitting, keys, size_bytes
 from worker.errors import DeadReason
 from worker.health import HealthState
@@ -22,6 +24,7 @@ from worker.metrics import Metrics
 from worker.offset_tracker import CommitPoint, OffsetTracker
 from worker.positions import Fetch, Partition
 from worker.publisher import Publisher
+from worker.tracing import WindowTrace
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +170,17 @@ class Delivery:
         return self._source.is_current(partition, tracker.epoch)
 
     async def _deliver(self, batch: Batch) -> None:
+        """One window from its posts to the broker's confirmations; this is all that its task does."""
+        window_id, began = secrets.token_hex(4), time.monotonic()
+        with tracing.window(window_id, batch.records) as trace:
+            logs.about.set({"window": window_id, "trace": trace.trace_id})
+            await self._answer(batch, trace)
+        posts, took_s = len(batch.records), time.monotonic() - began
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(batch.answered.items())) or "none answered"
+        figures = dict(batch.answered) | {"posts": posts, "seconds": round(took_s, 4)}
+        logger.debug("window of %d posts in %.3f s: %s", posts, took_s, counts, extra={"figures": figures})
+
+    async def _answer(self, batch: Batch, trace: WindowTrace) -> None:
         held: list[Outcome] = []
         async with aclosing(self._pipeline.answers(batch.records)) as parts:
             while len(batch.remaining) > len(held):
@@ -178,10 +192,10 @@ class Delivery:
                 ready = [outcome for outcome in outcomes if not batch.is_behind(outcome.record)]
                 if len(ready) < len(outcomes):
                     held += [outcome for outcome in outcomes if batch.is_behind(outcome.record)]
-                await self._publish(batch, ready)
+                await self._publish(batch, ready, trace)
                 self._leave_slot(batch)
         if held and await self._is_their_turn(batch, held):
-            await self._publish(batch, held)
+            await self._publish(batch, held, trace)
             self._changed.set()
 
     async def _is_their_turn(self, batch: Batch, outcomes: Iterable[Outcome]) -> bool:
@@ -193,16 +207,19 @@ class Delivery:
         await asyncio.wait(earlier)
         return all(answered.result() for answered in earlier)
 
-    async def _publish(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
+    async def _publish(self, batch: Batch, outcomes: Sequence[Outcome], trace: WindowTrace) -> None:
         """Outcomes of posts whose partition left in the meantime are dropped: they are another worker's to publish."""
         if not outcomes:
             return
         trackers = {
             partition: tracker for partition, tracker in batch.trackers.items() if self._is_current(partition, tracker)
         }
-        ours = [outcome for outcome in outcomes if (outcome.record.topic, outcome.record.partition) in trackers]
-        with self._metrics.stage("publish"), self._health.publishing.on(len(ours)):
+        current = [outcome for outcome in outcomes if (outcome.record.topic, outcome.record.partition) in trackers]
+        ours = trace.carried_on(current)
+        with self._metrics.stage("publish"), tracing.stage("publish"), self._health.publishing.on(len(ours)):
             answers = await self._publisher.publish(ours)
+        trace.answered(answers)
+        batch.answered.update(answer.kind for answer in answers)
         self._mark_done(trackers, ours, answers)
         records = [outcome.record for outcome in outcomes]
         for record in records:

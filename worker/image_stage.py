@@ -16,6 +16,7 @@ from yarl import URL
 
 from mner_model.image_status import ImageStatus
 from mner_model.images import ImageTooLarge, ImageUndecodable, Pixels, decode
+from worker import tracing
 from worker.errors import ImageRefused
 from worker.fetch_places import FetchPlaces
 from worker.messages import ImageReport, Post
@@ -149,7 +150,7 @@ class ImageStage:
     async def _cached(self, sources: Sequence[_Source]) -> dict[_Source, PostImage]:
         """Those whose image is known by its bytes, or by a URL that was fetched not long ago, and was encoded."""
         urls = [source.url for source in sources if source.url is not None]
-        with self._metrics.stage("cache"):
+        with self._metrics.stage("cache"), tracing.stage("image cache"):
             led_to = await self._cache.get_digests(urls) if urls else {}
             digests = {
                 source: digest for source in sources if (digest := source.digest or led_to.get(source.url or ""))
@@ -192,12 +193,12 @@ class ImageStage:
     async def _fetch_and_decode(self, url: str) -> _Decoded:
         """Holds its place until the bytes are gone, so that fetching never runs far ahead of decoding."""
         async with self._places.at(_host(url)):
-            with self._metrics.stage("fetch"):
+            with self._metrics.stage("fetch"), tracing.stage("image fetch"):
                 data = await self._fetcher.fetch(url)
             return await self._decoded(data, None)
 
     async def _decoded(self, data: bytes, digest: str | None) -> _Decoded:
-        with self._metrics.stage("decode"):
+        with self._metrics.stage("decode"), tracing.stage("image decode"):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._threads, self._decode_bytes, data, digest)
 

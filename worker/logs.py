@@ -4,15 +4,18 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 # What they tell of every rebalance and connection is ours to say in a line, or nobody's to read.
 CHATTY = ("faust", "mode", "aiokafka", "asyncio")
-
-
 REPEATED_AFTER_S = 10.0
+
+about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
+"""What all lines of this task are about, such as the window it answers; set it anew, and it ends with the task."""
 
 
 class FewRepeats(logging.Filter):
@@ -35,29 +38,52 @@ class FewRepeats(logging.Filter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message and, where there is one, the traceback."""
+    """One JSON object a line: time, level, logger, message, what it is about, its figures, and a traceback if any.
+
+    Figures are what the caller gave as `extra={"figures": {…}}`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line."""
-        line = {
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **_known(),
+            **getattr(record, "figures", {}),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
 
 
+class PlainLines(logging.Formatter):
+    """For people: time, level, logger and message, and in brackets what it is about."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The first line of it."""
+        known = " ".join(f"{name} {value}" for name, value in _known().items())
+        return super().formatMessage(record) + (f" [{known}]" if known else "")
+
+
+def _known() -> dict[str, str]:
+    return {name: value for name, value in about.get().items() if value}
+
+
 def configure(level: str, style: Literal["text", "json"]) -> None:
-    """Log to stderr from here on: ours from `level` on, the libraries' from warnings on unless all is to be told."""
+    """Log to stderr from here on: ours from `level` on, the libraries' from warnings on unless all is to be told.
+
+    All of a library's is never told: aiokafka's debug lines have whole requests in them, posts and all.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     if level != "DEBUG":
         handler.addFilter(FewRepeats())
-    handler.setFormatter(JsonLines() if style == "json" else plain)
+    handler.setFormatter(JsonLines() if style == "json" else PlainLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    quieter = logging.DEBUG if level == "DEBUG" else max(logging.WARNING, logging.getLevelNamesMapping()[level])
+    quieter = logging.INFO if level == "DEBUG" else max(logging.WARNING, logging.getLevelNamesMapping()[level])
     for name in CHATTY:
         logging.getLogger(name).setLevel(quieter)

@@ -28,6 +28,9 @@ from worker.records import OutcomeKind
 Stage = Literal["queue", "fetch", "decode", "cache", "embed", "tag", "publish"]
 CacheTier = Literal["process", "redis", "url"]
 CacheResult = Literal["hit", "miss", "error"]
+ReloadResult = Literal["swapped", "refused"]
+ShadowOutcome = Literal["compared", "dropped", "failed"]
+ShadowVerdict = Literal["both", "live_only", "shadow_only"]
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 POSTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -45,26 +48,26 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 
-        self._post_latency = self._histogram(
+        self._post_latency = self.histogram(
             "post_latency_seconds", "From a post's broker timestamp to confirmation of its answer.", SECONDS
         )
-        stages = self._histogram("stage_seconds", "Time spent in each stage of the path of a post.", SECONDS, "stage")
+        stages = self.histogram("stage_seconds", "Time spent in each stage of the path of a post.", SECONDS, "stage")
         self._stages = {stage: stages.labels(stage) for stage in get_args(Stage)}
-        self._batch_posts = self._histogram("batch_posts", "Posts in one call of the model.", POSTS)
-        self._batch_padding = self._histogram(
+        self._batch_posts = self.histogram("batch_posts", "Posts in one call of the model.", POSTS)
+        self._batch_padding = self.histogram(
             "batch_padding_ratio", "Share of a batch's token places that are padding, 0 to 1.", RATIOS
         )
 
-        posts = self._counter("posts_total", "Posts answered, by how.", "outcome")
+        posts = self.counter("posts_total", "Posts answered, by how.", "outcome")
         self._posts = {kind: posts.labels(kind) for kind in get_args(OutcomeKind)}
-        mentions = self._counter("mentions_total", "Mentions found, by type.", "type")
+        mentions = self.counter("mentions_total", "Mentions found, by type.", "type")
         self._mentions = {entity_type: mentions.labels(entity_type) for entity_type in get_args(EntityType)}
-        dead_letters = self._counter("dead_letters_total", "Posts sent to the dead-letter topic, by reason.", "reason")
+        dead_letters = self.counter("dead_letters_total", "Posts sent to the dead-letter topic, by reason.", "reason")
         self._dead_letters = {reason: dead_letters.labels(reason.value) for reason in DeadReason}
-        images = self._counter("images_total", "Posts tagged, by what became of their image.", "status")
+        images = self.counter("images_total", "Posts tagged, by what became of their image.", "status")
         self._images = {status: images.labels(status.value) for status in ImageStatus}
-        self._images_encoded = self._counter("images_encoded_total", "Images that the image encoder computed.")
-        requests = self._counter(
+        self._images_encoded = self.counter("images_encoded_total", "Images that the image encoder computed.")
+        requests = self.counter(
             "cache_requests_total", "Look-ups of the embedding cache, by tier and result.", "tier", "result"
         )
         self._cache_requests = {
@@ -73,15 +76,21 @@ class Metrics:
             for result in get_args(CacheResult)
         }
 
-        self._open_posts = self._gauge("open_posts", "Posts taken from the broker and not yet answered.")
-        self._oldest_open_post = self._gauge(
+        self._open_posts = self.gauge("open_posts", "Posts taken from the broker and not yet answered.")
+        self._oldest_open_post = self.gauge(
             "oldest_open_post_age_seconds", "Time since the oldest open post was taken; 0 when none is open."
         )
-        self._lag = self._gauge(
+        self._lag = self.gauge(
             "lag", "Posts between the committed offset and the end of the partition.", "topic", "partition"
         )
-        self._model_info = self._gauge("model_info", "The model that tags, always 1.", "name", "fingerprint", "device")
-        self._redis_up = self._gauge("redis_up", "1 when the last request to Redis was answered, else 0.")
+        self._model_info = self.gauge("model_info", "The model that tags, always 1.", "name", "fingerprint", "device")
+        reloads = self.counter(
+            "model_reloads_total",
+            "Checkpoints read again while at work that were others than before, by result.",
+            "result",
+        )
+        self._model_reloads = {result: reloads.labels(result) for result in get_args(ReloadResult)}
+        self._redis_up = self.gauge("redis_up", "1 when the last request to Redis was answered, else 0.")
 
     # What happened to a post
 
@@ -135,9 +144,17 @@ class Metrics:
         self._model_info.clear()
         self._model_info.labels(name, fingerprint, device).set(1)
 
+    def model_reload(self, result: ReloadResult) -> None:
+        """Another checkpoint took over, or could not be loaded."""
+        self._model_reloads[result].inc()
+
+    def shadow(self) -> "ShadowMetrics":
+        """Metrics of a second model; call once, and only where there is one, so that no other worker shows zeros."""
+        return ShadowMetrics(self)
+
     def gpu_memory(self, read_bytes: Callable[[], float]) -> None:
         """Exposes GPU memory, read at each scrape; call once, and only with CUDA, so that no CPU worker shows a 0."""
-        self._gauge("gpu_memory_bytes", "GPU memory held by the model's tensors.").set_function(read_bytes)
+        self.gauge("gpu_memory_bytes", "GPU memory held by the model's tensors.").set_function(read_bytes)
 
     # Where the consumer stands
 
@@ -159,11 +176,58 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
-    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    # Making collectors
+
+    def histogram(self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        """A histogram of this worker, its name after mner_."""
         return Histogram(f"mner_{name}", help_text, labels, buckets=buckets, registry=self.registry)
 
-    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+    def counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        """A counter of this worker, its name after mner_."""
         return Counter(f"mner_{name}", help_text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+    def gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        """A gauge of this worker, its name after mner_."""
         return Gauge(f"mner_{name}", help_text, labels, registry=self.registry)
+
+
+class ShadowMetrics:
+    """What a model in the shadow of the first one does with its sample of the posts."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._model_info = metrics.gauge(
+            "shadow_model_info", "The model in the shadow, always 1.", "name", "fingerprint", "device"
+        )
+        posts = metrics.counter(
+            "shadow_posts_total", "Posts of the shadow's sample, by what became of them.", "outcome"
+        )
+        self._posts = {outcome: posts.labels(outcome) for outcome in get_args(ShadowOutcome)}
+        mentions = metrics.counter(
+            "shadow_mentions_total",
+            "Mentions in posts that were compared, by type and by who found them.",
+            "type",
+            "verdict",
+        )
+        self._mentions = {
+            (entity_type, verdict): mentions.labels(entity_type, verdict)
+            for entity_type in get_args(EntityType)
+            for verdict in get_args(ShadowVerdict)
+        }
+        self._batch = metrics.histogram("shadow_batch_seconds", "Time of one call of the shadow's tagger.", SECONDS)
+
+    def model(self, name: str, fingerprint: str, device: str) -> None:
+        """This model is now in the shadow, in place of any before."""
+        self._model_info.clear()
+        self._model_info.labels(name, fingerprint, device).set(1)
+
+    def posts(self, outcome: ShadowOutcome, count: int) -> None:
+        """So many posts were compared, dropped for want of time, or made the shadow fail."""
+        self._posts[outcome].inc(count)
+
+    def mention(self, entity_type: EntityType, verdict: ShadowVerdict) -> None:
+        """One mention was found by both models or by one; with another type it is one of each alone."""
+        self._mentions[entity_type, verdict].inc()
+
+    def batch_took(self, seconds: float) -> None:
+        """The shadow's tagger was called once."""
+        self._batch.observe(seconds)

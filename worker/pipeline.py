@@ -5,23 +5,21 @@ model can do no more.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from mner_model.checkpoint import CheckpointError
-from mner_model.images import Pixels
-from mner_model.predictor import Document, Prediction, Predictor
-from worker.embedding_cache import EmbeddingCache
+from mner_model.predictor import Prediction, Predictor
+from worker import tracing
 from worker.errors import DeadReason, ModelBroken, Rejected, SettingsRefused
 from worker.image_fetcher import ImageFetcher
-from worker.image_stage import ImageStage, PostImage
+from worker.image_stage import PostImage
 from worker.messages import (
     ConsumedRecord,
-    ImageReport,
     ModelReport,
     Outcome,
     OutgoingMessage,
@@ -34,15 +32,13 @@ from worker.messages import (
     record_message,
     tombstone,
 )
-from worker.metrics import Metrics, Stage
-from worker.microbatcher import BatchObserver, MicroBatcher
+from worker.metrics import Metrics
+from worker.model_slot import ModelSlot
+from worker.served_model import ServedModel
 from worker.settings import Settings
-from worker.shared_encoding import Embedding, SharedEncoding
-
-logger = logging.getLogger(__name__)
+from worker.shadow import Shadow
 
 _DECODE_IN_THREAD_BYTES = 256 * 1024  # a larger window would hold the event loop for milliseconds
-_IMAGES_PER_CALL = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,43 +53,59 @@ _Answer = tuple[Post, PostImage, Prediction | Exception] | _Deleted | Rejected
 
 
 class Pipeline:
-    """Loads and warms the model (`start`), answers windows of records (`answers`, several at a time), and closes."""
+    """Loads and warms the model (`start`), answers windows of records (`answers`, several at a time), and closes.
+
+    A window is answered by one model from its images to its records; after `reload` the next window may have another.
+    """
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, load_predictor: Callable[[], Predictor] | None = None
+        self, settings: Settings, metrics: Metrics, load: Callable[[Path | None], Predictor] | None = None
     ) -> None:
-        """Nothing is loaded yet. `load_predictor` stands in for reading the checkpoint that the settings name."""
+        """Nothing is loaded yet. `load` stands in for reading a checkpoint (None: that of the package)."""
         self._settings = settings
         self.metrics = metrics
-        self._load = load_predictor or (lambda: Predictor.load(settings.checkpoint, settings.device))
+        self._read = load or (lambda checkpoint: Predictor.load(checkpoint, settings.device))
+        self._fetcher = ImageFetcher(settings)
+        self._live = ModelSlot("model", self._load, lambda model: metrics.model(*model.description))
+        self._shadow: Shadow | None = None
 
     async def start(self) -> None:
-        """Loads the model and runs it once. Raises SettingsRefused in one sentence if it cannot be had."""
+        """Loads the models and runs each once. Raises SettingsRefused, a sentence for each that cannot be had."""
+        settings, problems = self._settings, []
         try:
-            self._predictor = predictor = await asyncio.to_thread(self._load)
+            await self._live.fill()
+            if self._live.current.predictor.is_on_gpu:
+                self.metrics.gpu_memory(self._gpu_memory_bytes)
         except CheckpointError as error:
-            raise SettingsRefused([f"MNER_CHECKPOINT, MNER_DEVICE: {error}"]) from error
-        await asyncio.to_thread(predictor.warm)
-        self.metrics.model(predictor.name, predictor.fingerprint, str(predictor.device))
-        if predictor.is_on_gpu:
-            self.metrics.gpu_memory(predictor.gpu_memory_bytes)
-        logger.info("model %s, fingerprint %s, on %s", predictor.name, predictor.fingerprint[:12], predictor.device)
-        self._model = ModelReport(name=predictor.name, fingerprint=predictor.fingerprint)
-        self._tagger = MicroBatcher[Document, Prediction](
-            partial(
-                predictor.predict,
-                max_tokens=self._settings.batch_max_tokens,
-                image_effect=self._settings.image_effect,
-            ),
-            weight=lambda document: len(document.tokens or ()),
-            max_items=self._settings.batch_max_posts,
-            max_weight=self._settings.batch_max_tokens,
-            max_wait_s=self._settings.batch_max_wait_s,
-            observe=self._observer("tag", count_batch=True),
-            is_fatal=predictor.is_broken_by,
-        )
-        self._tagger.start()
-        self._images = await self._start_images(predictor)
+            problems.append(f"MNER_CHECKPOINT, MNER_DEVICE: {error}")
+        if settings.shadow_checkpoint is not None:
+            read = partial(self._read, settings.shadow_checkpoint)
+            try:
+                self._shadow = await Shadow.start(read, self._fetcher, settings, self.metrics)
+            except CheckpointError as error:
+                problems.append(f"MNER_SHADOW_CHECKPOINT, MNER_DEVICE: {error}")
+        if problems:
+            raise SettingsRefused(problems)
+
+    def _gpu_memory_bytes(self) -> float:
+        return self._live.current.predictor.gpu_memory_bytes()
+
+    async def _load(self) -> ServedModel:
+        read = partial(self._read, self._settings.checkpoint)
+        return await ServedModel.load(read, self._fetcher, self._settings, self.metrics, self._observe_tagging)
+
+    async def reload(self) -> None:
+        """Reads the checkpoints again; what is another than before is warmed and takes over between two windows.
+
+        Posts are answered all the while. What cannot be loaded is said and counted, and what is at work goes on.
+        Raises ModelBroken when trying left the device unusable.
+        """
+        for slot in (self._live, self._shadow.slot) if self._shadow is not None else (self._live,):
+            before = slot.current
+            if not await slot.reload():
+                self.metrics.model_reload("refused")
+            elif slot.current is not before:
+                self.metrics.model_reload("swapped")
 
     async def process(self, records: Sequence[ConsumedRecord]) -> list[Outcome]:
         """The answer to each record, in order."""
@@ -118,21 +130,23 @@ class Pipeline:
         posts = {number: post for number, post in enumerate(decoded) if isinstance(post, Post)}
         ready = _Together(records)
         found: dict[int, PostImage] = {}
-        try:
-            async with aclosing(self._images.as_ready(posts) if self._images else _unread_images(posts)) as parts:
-                ready.add(number for number in range(len(records)) if number not in posts)
-                async for images in parts:
-                    found |= images
-                    ready.add(images)
-                    numbers = ready.take()
-                    yield await self._answer(records, decoded, found, numbers) if numbers else {}
-        except Exception as error:
-            if self._predictor.is_broken_by(error):
-                raise ModelBroken(f"the model can do no further batch: {error}") from error
-            raise
+        with self._live.current.held() as model:
+            try:
+                async with aclosing(model.images_as_ready(posts)) as parts:
+                    ready.add(number for number in range(len(records)) if number not in posts)
+                    async for images in parts:
+                        found |= images
+                        ready.add(images)
+                        numbers = ready.take()
+                        yield await self._answer(model, records, decoded, found, numbers) if numbers else {}
+            except Exception as error:
+                if model.predictor.is_broken_by(error):
+                    raise ModelBroken(f"the model can do no further batch: {error}") from error
+                raise
 
     async def _answer(
         self,
+        model: ServedModel,
         records: Sequence[ConsumedRecord],
         decoded: Sequence[_Decoded],
         found: Mapping[int, PostImage],
@@ -141,60 +155,31 @@ class Pipeline:
         """Tags the posts of these numbers, and answers all records of these numbers."""
         posts = {number: post for number in numbers if isinstance(post := decoded[number], Post)}
         images = [found[number] for number in posts]
-        documents = await asyncio.to_thread(self._documents, list(posts.values()), images)
-        predictions = await self._tagger.submit(documents)
+        with tracing.stage("tag"):
+            predictions = await model.tag(list(posts.values()), images)
+        if self._shadow is not None:
+            self._shadow.look(list(posts.values()), images, predictions, model.predictor.image_fingerprint)
         tagged = dict(zip(posts, zip(posts.values(), images, predictions, strict=True), strict=True))
         answers = [tagged[number] if isinstance(one := decoded[number], Post) else one for number in numbers]
-        outcomes = await asyncio.to_thread(
-            lambda: [*map(self._outcome, [records[number] for number in numbers], answers)]
-        )
+        outcome = partial(self._outcome, model.report)
+        outcomes = await asyncio.to_thread(lambda: [*map(outcome, [records[number] for number in numbers], answers)])
         return dict(zip(numbers, outcomes, strict=True))
 
     @property
     def is_crowded(self) -> bool:
         """Whether so many images wait to be fetched that no further posts should come."""
-        return self._images is not None and self._images.is_crowded
+        return self._live.current.is_crowded
 
     async def close(self) -> None:
         """Ends what `start` began."""
-        await self._tagger.close()
-        if self._images is not None:
-            self._images.close()
-            await self._encoder.close()
-            await self._fetcher.close()
-            await self._cache.close()
-
-    async def _start_images(self, predictor: Predictor) -> ImageStage | None:
-        if predictor.image_fingerprint is None or predictor.image_dimension is None:
-            return None
-        self._fetcher = ImageFetcher(self._settings)
-        self._cache = EmbeddingCache.from_settings(
-            self._settings, predictor.image_fingerprint, predictor.image_dimension, self.metrics
-        )
-        await self._cache.start()
-        self._encoder = MicroBatcher[Pixels, Embedding](
-            lambda images: list(predictor.embed_images(images)),
-            weight=lambda image: 1,
-            max_items=_IMAGES_PER_CALL,
-            max_weight=_IMAGES_PER_CALL,
-            max_wait_s=self._settings.batch_max_wait_s,
-            observe=self._observer("embed", count_batch=False),
-            is_fatal=predictor.is_broken_by,
-        )
-        self._encoder.start()
-        return ImageStage(
-            SharedEncoding(self._encoder.submit, self._cache.put_many),
-            predictor.preprocess_image,
-            self._fetcher,
-            self._cache,
-            self.metrics,
-            max_pixels=self._settings.image_max_pixels,
-            timeout_s=self._settings.image_timeout_s,
-        )
+        if self._shadow is not None:
+            await self._shadow.close()
+        await self._live.close()
+        await self._fetcher.close()
 
     async def _decode(self, records: Sequence[ConsumedRecord]) -> list[_Decoded]:
         size = sum(len(record.value or b"") for record in records)
-        with self.metrics.stage("decode"):
+        with self.metrics.stage("decode"), tracing.stage("decode"):
             if size > _DECODE_IN_THREAD_BYTES:
                 return await asyncio.to_thread(lambda: [self._decode_one(record) for record in records])
             return [self._decode_one(record) for record in records]
@@ -207,36 +192,32 @@ class Pipeline:
         except Rejected as rejected:
             return rejected
 
-    def _documents(self, posts: Sequence[Post], images: Sequence[PostImage]) -> list[Document]:
-        tokenize = self._predictor.tokenize
-        return [
-            Document(post.text, image.embedding, tokenize(post.text)) for post, image in zip(posts, images, strict=True)
-        ]
-
-    def _outcome(self, record: ConsumedRecord, answer: _Answer) -> Outcome:
+    def _outcome(self, model: ModelReport, record: ConsumedRecord, answer: _Answer) -> Outcome:
         try:
-            return self._outcome_of(record, answer)
+            return self._outcome_of(model, record, answer)
         except Exception as error:  # of one post's making: it must not cost the others of its window
             return self._dead(record, DeadReason.PROCESSING_FAILED, f"{type(error).__name__}: {error}")
 
-    def _outcome_of(self, record: ConsumedRecord, answer: _Answer) -> Outcome:
+    def _outcome_of(self, model: ModelReport, record: ConsumedRecord, answer: _Answer) -> Outcome:
         match answer:
             case _Deleted(message):
                 return Outcome(record, (message,), "deleted")
             case Rejected():
                 return self._dead(record, answer.reason, answer.detail)
             case (post, image, Prediction() as prediction):
-                return self._tagged(record, post, image, prediction)
+                return self._tagged(model, record, post, image, prediction)
             case (_, _, error):
                 return self._dead(record, DeadReason.PROCESSING_FAILED, f"{type(error).__name__}: {error}")
 
-    def _tagged(self, record: ConsumedRecord, post: Post, image: PostImage, prediction: Prediction) -> Outcome:
+    def _tagged(
+        self, model: ModelReport, record: ConsumedRecord, post: Post, image: PostImage, prediction: Prediction
+    ) -> Outcome:
         answer = entity_record(
             post.id,
             post.text if self._settings.include_text else None,
             prediction.entities,
             image=image.report,
-            model=self._model,
+            model=model,
             created_at=post.created_at or from_milliseconds(record.timestamp),
         )
         self.metrics.image(image.report.status)
@@ -253,21 +234,12 @@ class Pipeline:
         )
         return Outcome(record, (message,), "dead")
 
-    def _observer(self, stage: Stage, *, count_batch: bool) -> BatchObserver:
-        def observe(*, weights: Sequence[int], waited_s: Sequence[float], compute_s: float) -> None:
-            self.metrics.stage_took(stage, compute_s)
-            if count_batch:
-                for waited in waited_s:
-                    self.metrics.stage_took("queue", waited)
-                places = max(weights) * len(weights)
-                self.metrics.batch(len(weights), 1 - sum(weights) / places if places else 0.0)
-
-        return observe
-
-
-async def _unread_images(posts: Mapping[int, Post]) -> AsyncGenerator[dict[int, PostImage], None]:
-    """For a model that has no use for them."""
-    yield {number: PostImage(ImageReport.unread(post)) for number, post in posts.items()}
+    def _observe_tagging(self, *, weights: Sequence[int], waited_s: Sequence[float], compute_s: float) -> None:
+        self.metrics.stage_took("tag", compute_s)
+        for waited in waited_s:
+            self.metrics.stage_took("queue", waited)
+        places = max(weights) * len(weights)
+        self.metrics.batch(len(weights), 1 - sum(weights) / places if places else 0.0)
 
 
 class _Together:

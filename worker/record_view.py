@@ -166,7 +166,7 @@ def _took(latency_s: float | None) -> str:
 
 def _image(image: ImageReport) -> str:
     match image.status:
-        case ImageStatus.ABSENT:
+        case ImageStatus.ABSENT if image.reason is None:
             return ""
         case ImageStatus.USED:
             return "  image used, its embedding cached" if image.cached else "  image used"

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from worker import tracing
 from worker.errors import SettingsRefused
 from worker.setting_types import (
     TOPIC_MAX_CHARACTERS,
@@ -77,6 +78,21 @@ class Settings(BaseModel):
     checkpoint: Annotated[Path | None, EmptyIsNone] = _setting(
         None, "path", "The tagger's checkpoint; none: the one that comes with the package."
     )
+    checkpoint_watch_s: float = _setting(
+        10.0,
+        "s",
+        "How often to look whether the checkpoints have changed, and take the new ones; 0: on SIGHUP alone.",
+        ge=0,
+        allow_inf_nan=False,
+    )
+    shadow_checkpoint: Annotated[Path | None, EmptyIsNone] = _setting(
+        None,
+        "path",
+        "A second checkpoint, which tags a sample of the posts without publishing; compared in the metrics.",
+    )
+    shadow_share: float = _setting(
+        0.1, "", "Share of the posts that the second checkpoint tags too, 0 to 1.", gt=0, le=1, allow_inf_nan=False
+    )
     device: Device = _setting("auto", "", "Where the model runs: auto, cpu, cuda or cuda:N.")
     batch_max_posts: int = _setting(64, "posts", "Most posts in one call of the model.", ge=1)
     batch_max_tokens: int = _setting(
@@ -110,6 +126,9 @@ class Settings(BaseModel):
     http_port: int = _setting(8080, "port", "Port of the same; 0: any free one.", ge=0, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "", "Least severity that is logged.")
     log_format: Literal["text", "json"] = _setting("text", "", "Log lines for people, or one JSON object each.")
+    traces: bool = _setting(
+        False, "", "Whether to send OpenTelemetry traces by OTLP, as OTEL_ variables have it; needs the extra traces."
+    )
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -170,8 +189,9 @@ def _conflicts(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
                 f"MNER_TLS_CA_FILE: received {str(authority)!r}, expected a file of PEM certificates: {error}",
             )
     # Not Path.exists: it raises where a folder on the way is closed to us, or a name is too long.
-    if (checkpoint := settings.checkpoint) is not None and not os.path.exists(checkpoint):
-        yield ("checkpoint",), f"MNER_CHECKPOINT: received {str(checkpoint)!r}, expected a path that exists"
+    for name in ("checkpoint", "shadow_checkpoint"):
+        if (checkpoint := getattr(settings, name)) is not None and not os.path.exists(checkpoint):
+            yield (name,), f"{_variable(name)}: received {str(checkpoint)!r}, expected a path that exists"
     if settings.heartbeat_s >= settings.session_timeout_s:
         yield (
             ("heartbeat_s", "session_timeout_s"),
@@ -185,6 +205,12 @@ def _conflicts(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
                 f"{_variable(name)}: received {received}, expected at least MNER_BATCH_MAX_POSTS, "
                 f"{settings.batch_max_posts}",
             )
+    if settings.traces and (why := tracing.why_unavailable()):
+        yield ("traces",), f"MNER_TRACES: received 'true', but {why}"
+    yield from _topic_conflicts(settings)
+
+
+def _topic_conflicts(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     outgoing = [settings.entities_topic, *(settings.entities_topic + suffix for suffix in MENTION_TOPIC_SUFFIXES)]
     topics = [settings.posts_topic, settings.dead_topic, *outgoing]
     if len(set(topics)) < len(topics):

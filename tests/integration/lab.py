@@ -66,12 +66,15 @@ def worker_environ(bootstrap: str, **more: str) -> dict[str, str]:
 class WorkerProcess:
     """One worker in a process of its own."""
 
-    def __init__(self, environ: dict[str, str], log_path: Path) -> None:
+    def __init__(self, environ: dict[str, str], log_path: Path, *, with_model: bool = False) -> None:
+        """with_model: the worker as it is shipped; else one with a stand-in for the model."""
         self.log_path = log_path
+        program = ["-m", "worker", "run"] if with_model else [str(HERE / "stub_worker.py")]
         self._base_url = f"http://127.0.0.1:{environ['MNER_HTTP_PORT']}"
         with log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "error::ResourceWarning", str(HERE / "stub_worker.py")],
+                [sys.executable, "-W", "error::ResourceWarning", *program],
+                cwd=ROOT,
                 env=environ,
                 stdout=log,
                 stderr=log,
@@ -104,6 +107,10 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait()
 
+    def hang_up(self) -> None:
+        """Ask it to read its checkpoints again."""
+        self._process.send_signal(signal.SIGHUP)
+
     def terminate(self) -> None:
         """Ask it to drain and leave."""
         self._process.send_signal(signal.SIGTERM)
@@ -129,6 +136,8 @@ class Lab:
         self.ends: dict[int, int] = {}
         """Behind the last post sent, by partition."""
         self.answers: Counter[str] = Counter()
+        self.models: dict[str, str] = {}
+        """Name of the model that answered, by post."""
         self.dead: list[ConsumerRecord] = []
         self._folder = folder
         self._workers: list[WorkerProcess] = []
@@ -244,6 +253,9 @@ class Lab:
             for record in records:
                 if partition.topic == self.entities_topic:
                     self.answers[record.key.decode()] += 1
+                    self.models[record.key.decode()] = (
+                        json.loads(record.value or b"{}").get("model", {}).get("name", "")
+                    )
                 else:
                     self.dead.append(record)
 
@@ -270,8 +282,8 @@ class Lab:
 
     # Workers
 
-    def start_worker(self, **more: str) -> WorkerProcess:
-        """A worker of this test's group."""
+    def start_worker(self, *, with_model: bool = False, **more: str) -> WorkerProcess:
+        """A worker of this test's group, with a stand-in for the model unless it is told otherwise."""
         environ = worker_environ(
             self.bootstrap,
             MNER_GROUP=self.group,
@@ -280,7 +292,8 @@ class Lab:
             MNER_DEAD_TOPIC=self.dead_topic,
             **more,
         )
-        worker = WorkerProcess(environ, self._folder / f"worker-{len(self._workers)}.log")
+        log_path = self._folder / f"worker-{len(self._workers)}.log"
+        worker = WorkerProcess(environ, log_path, with_model=with_model)
         self._workers.append(worker)
         return worker
 

@@ -53,6 +53,9 @@ class StubPipeline:
             await asyncio.sleep(0.02)
         yield [self._outcome(record) for record in records]
 
+    async def reload(self) -> None:
+        """There is nothing to load again."""
+
     async def close(self) -> None:
         """There is nothing to end."""
 

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -77,6 +77,7 @@ def plain_search(tree: Tree, item: int, beam: int, power: float) -> tuple[int, .
 
 
 @settings(deadline=None, max_examples=40)
+@example(seed=983, beam=4, power=0.7, sharpness=2.0)  # a hopeless sequence in the beam decides which others stay
 @given(seed=SEEDS, beam=st.integers(1, 8), power=POWERS, sharpness=st.sampled_from([0.3, 2.0, 5.0]))
 def test_a_narrow_beam_finds_what_the_plain_search_finds(seed: int, beam: int, power: float, sharpness: float) -> None:
     tree = Tree(seed, items=3, sharpness=sharpness)

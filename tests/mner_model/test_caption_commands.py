@@ -50,6 +50,18 @@ def test_training_says_each_pass_on_stderr_and_leaves_the_captioner_alone(traine
     assert [path.name for path in out.parent.iterdir()] == ["captioner"]
 
 
+def test_the_folder_that_one_stands_in_can_be_written_to(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    captions, short = pictures / "captions.tsv", (*TRAINING[:2], "--epochs", 1)
+    code, _, stderr = run(train_captioner, "--train", captions, "--valid", captions, "--out", ".", *short)
+    assert code == 0, stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    assert run(caption, "--checkpoint", tmp_path / "here", pictures / "red.png")[0] == 0
+
+
 def test_captions_come_in_the_order_of_the_files(trained: tuple[Path, str, str], pictures: Path) -> None:
     files = [pictures / f"{name}.png" for name in ("blue", "red", "green", "red")]
     code, stdout, stderr = run(caption, "--checkpoint", trained[0], *files)

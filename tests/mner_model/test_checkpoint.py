@@ -94,7 +94,7 @@ def test_a_missing_weight_is_named(folder: Path) -> None:
         ("config.json", b"{", "is not JSON"),
         ("config.json", b'{"format": 99}', "expected format 1, got 99"),
         ("config.json", b'{"format": 1, "model": []}', "tags nothing, expected PER"),
-        ("vocabulary.txt", b"\xff\n", "does not describe a model"),
+        ("vocabulary.txt", b"a\n\xff\n", r"vocabulary\.txt is damaged: line 2 is not UTF-8"),
         ("weights.safetensors", b"not safetensors", "is damaged"),
         ("vocabulary.txt", b"twice\ntwice\n", "twice"),
     ],
@@ -102,6 +102,19 @@ def test_a_missing_weight_is_named(folder: Path) -> None:
 def test_a_damaged_file_is_one_clear_sentence(folder: Path, name: str, content: bytes, message: str) -> None:
     (folder / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(folder)
+
+
+def test_a_file_that_cannot_be_read_is_the_one_that_is_blamed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_text = Path.read_text
+
+    def refused(path: Path, *how: Any, **more: Any) -> str:
+        if path.name == "vocabulary.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_text(path, *how, **more)
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(CheckpointError, match=r"copy: vocabulary\.txt cannot be read: Permission denied$"):
         load_checkpoint(folder)
 
 

@@ -26,11 +26,14 @@ def test_fields_are_changed_from_their_text() -> None:
     ("changes", "message"),
     [
         ({"sparkle": "1"}, "ModelConfig has no sparkle: expected one of types, modalities"),
+        ({"reads_captions": "true"}, "ModelConfig has no reads_captions: expected one of types, modalities"),
         ({"hidden": "many"}, "hidden: expected int, got 'many'"),
         ({"hidden": "0"}, "hidden: expected at least 1, got 0"),
         ({"modalities": "word,sound"}, "expected one or more of word, char, text, image"),
         ({"modalities": "word,word"}, "expected one or more of word, char, text, image"),
         ({"modalities": "char,hashtag"}, "modalities: expected word with caption and hashtag, got"),
+        ({"modalities": "image"}, "modalities: expected word, char or text with image, got"),
+        ({"text_reads_captions": "true"}, "text_reads_captions: expected true with the modality text only"),
         ({"side_hidden": "0"}, "side_hidden: expected at least 1, got 0"),
         ({"fusion": "glue"}, "fusion: expected one of concatenation, attention, gated_attention"),
         ({"types": "PER,GPE"}, "types: expected PER, LOC, ORG, MISC"),
@@ -47,6 +50,7 @@ def test_a_model_that_cannot_be_is_refused(changes: dict[str, str], message: str
     ("changes", "message"),
     [
         ({"batch_posts": "0"}, "batch_posts: expected at least 1"),
+        ({"seed": str(2**63)}, "seed: expected a whole number of 64 bits, got 9223372036854775808"),
         ({"learning_rate": "nan"}, "learning_rate: expected more than 0, got nan"),
         ({"learning_rate": "inf"}, "learning_rate: expected a finite number, got inf"),
         ({"weight_decay": "nan"}, "weight_decay: expected a finite number, got nan"),

@@ -160,6 +160,16 @@ def test_a_long_posts_marginals_are_those_of_double_precision() -> None:
     assert single == pytest.approx(exact, abs=1e-4)
 
 
+def test_cross_entropy_is_not_rounded_under_autocast() -> None:
+    torch.manual_seed(4)
+    crf = CRF(TAGSET)
+    emissions, mask = torch.randn(2, 5, len(TAGSET)), torch.ones(2, 5, dtype=torch.bool)
+    beliefs = crf.marginals(emissions, mask).detach(), crf.move_marginals(emissions, mask).detach()
+    exact = crf.cross_entropy(emissions, mask, *beliefs)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(crf.cross_entropy(emissions, mask, *beliefs), exact)
+
+
 def test_padding_changes_nothing() -> None:
     crf = make_crf(1)
     emissions = torch.randn(1, 3, len(TAGSET), dtype=torch.float64)

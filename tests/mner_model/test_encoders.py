@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from mner_model.encoders import BiLSTM, CharBiLSTM, CharCNN, SideWords, WordEncoder, quantise, reverse_by_length
+from mner_model.encoders import (
+    BiLSTM,
+    CharBiGRU,
+    CharBiLSTM,
+    CharCNN,
+    SideWords,
+    WordEncoder,
+    quantise,
+    reverse_by_length,
+)
 from mner_model.vocabulary import PADDING
 
 
@@ -37,14 +46,47 @@ def test_vectors_of_another_size_are_refused() -> None:
         WordEncoder(4, 3, 2).set_pretrained(np.ones((4, 3), dtype=np.float32), unknown_deviation=1.0)
 
 
-@pytest.mark.parametrize("make", [CharBiLSTM, CharCNN])
-def test_a_word_is_read_alike_alone_and_beside_longer_ones(make: type[CharBiLSTM] | type[CharCNN]) -> None:
+@pytest.mark.parametrize("make", [CharBiLSTM, CharBiGRU, CharCNN])
+def test_a_word_is_read_alike_alone_and_beside_longer_ones(
+    make: type[CharBiLSTM] | type[CharBiGRU] | type[CharCNN],
+) -> None:
     torch.manual_seed(0)
     encoder = make(20, 5, 6).eval()
     together = torch.tensor([[3, 4, 0, 0, 0, 0], [5, 6, 7, 8, 9, 10], [2, 0, 0, 0, 0, 0]])
     alone = [encoder(together[:1, :2]), encoder(together[1:2]), encoder(together[2:3, :1])]
     assert torch.allclose(encoder(together), torch.cat(alone), atol=1e-6)
     assert encoder(together).shape == (3, encoder.dimension)
+
+
+@pytest.mark.parametrize(("make", "cell"), [(CharBiLSTM, "lstm"), (CharBiGRU, "gru")])
+def test_a_word_is_the_last_state_of_each_direction(make: type[CharBiLSTM] | type[CharBiGRU], cell: str) -> None:
+    torch.manual_seed(0)
+    encoder = make(20, 5, 6).requires_grad_(False)
+    torchs = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell](5, 6, batch_first=True, bidirectional=True)
+    ahead, back = (getattr(encoder, f"{direction}_{cell}").state_dict() for direction in ("forward", "backward"))
+    torchs.load_state_dict({**ahead, **{f"{name}_reverse": value for name, value in back.items()}})
+    words = [[3, 4, 5, 6], [7, 8]]
+    found = encoder(torch.tensor([words[0], [*words[1], PADDING, PADDING]]))
+    for word, vector in zip(words, found, strict=True):
+        _, last = torchs(encoder.characters(torch.tensor([word])))
+        states = last[0] if cell == "lstm" else last
+        assert torch.allclose(vector, states.detach().flatten(), atol=1e-6)
+
+
+def test_a_word_is_the_strongest_response_of_each_filter_at_any_window_that_holds_a_character() -> None:
+    torch.manual_seed(0)
+    encoder = CharCNN(20, 5, 6).requires_grad_(False)
+    words = [[3, 4, 5], [7]]
+    found = encoder(torch.tensor([words[0], [words[1][0], PADDING, PADDING]]))
+    for word, vector in zip(words, found, strict=True):
+        expected = []
+        for width, conv in zip(encoder.widths, encoder.filters, strict=True):
+            around = torch.zeros(width - 1, 5)
+            characters = torch.cat([around, encoder.characters.weight[torch.tensor(word)], around])
+            windows = [characters[start : start + width] for start in range(len(word) + width - 1)]
+            responses = [(conv.weight * window.T).sum(dim=(1, 2)) + conv.bias for window in windows]
+            expected.append(torch.stack(responses).amax(dim=0))
+        assert torch.allclose(vector, torch.cat(expected).relu(), atol=1e-6)
 
 
 def test_both_directions_agree_with_torchs_packed_bilstm() -> None:

@@ -42,6 +42,7 @@ def test_lines_become_hashtags_in_order(tmp_path: Path) -> None:
         ("post only", "expected a post, a hashtag and a segmentation"),
         ("post\thashtag", "expected a post, a hashtag and a segmentation"),
         ("post\t\tno hashtag", "expected a post, a hashtag and a segmentation"),
+        ("post\t#\t#", "expected a post, a hashtag and a segmentation"),
         ("post\ttwo words\ttwo words", "without spaces"),
         ("post\tgogo\tno go", "no segmentation has the letters of 'gogo'"),
     ],

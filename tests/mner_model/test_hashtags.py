@@ -174,6 +174,19 @@ def test_the_words_to_weigh_grow_with_the_length_and_not_its_square() -> None:
         assert candidates <= 32 * length + 1
 
 
+def test_a_hashtag_is_looked_through_for_small_letters_once_and_not_for_each_word() -> None:
+    class Noting(str):
+        asked = 0
+
+        def isupper(self) -> bool:
+            Noting.asked += 1
+            return super().isupper()
+
+    words = dict(candidate_features(Noting("A" * 300), LEXICON, [0.0] * 299))
+    assert ("capitals", 1.0) in words[10, 20]
+    assert Noting.asked <= 1
+
+
 def test_ten_thousand_characters_are_split(untrained: HashtagSegmenter) -> None:
     hashtag = "nowhereÉ東" * 1_111
     assert "".join(untrained.segment([hashtag])[0]) == hashtag

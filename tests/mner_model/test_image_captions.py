@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mner_model import image_captions
 from mner_model.caption_decoder import END, caption_vocabulary
 from mner_model.captioner import DEFAULT_MAX_WORDS, Captioner
 from mner_model.checkpoint import CheckpointError
@@ -67,7 +68,7 @@ class Talker:
     said: tuple[int, ...] = ()
     fingerprint: str = "t" * 64
 
-    def words(self, images: Sequence[Tensor], max_words: int) -> list[tuple[int, ...]]:
+    def words(self, images: Sequence[Tensor], beam: int, max_words: int) -> list[tuple[int, ...]]:
         return [self.said] * len(images)
 
     def text(self, words: Sequence[int]) -> str:
@@ -155,6 +156,12 @@ def test_vectors_that_mean_different_things_have_different_fingerprints(
 ) -> None:
     captioner = CaptionerCaptions.load(CaptionerConfig.of(captioner_folder))
     assert len({labels.fingerprint, captioner.fingerprint, ImageEncoder.load().fingerprint}) == 3
+
+
+@pytest.mark.parametrize("setting", ["DEFAULT_BEAM", "DEFAULT_MAX_WORDS"])
+def test_captions_of_another_search_have_another_fingerprint(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_captions, setting, 7)
+    assert CaptionerCaptions(cast(Captioner, TALKER)).fingerprint != OF_TALKER.fingerprint
 
 
 def test_a_vector_of_features_says_nothing(drawn_picture: bytes) -> None:

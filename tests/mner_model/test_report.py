@@ -1,13 +1,16 @@
 """A report trains what is missing, scores it, and says all that is needed to repeat it."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from safetensors.torch import load_file, save_file
 
 from mner_model.checkpoint import training_story
 from mner_model.cli import main
@@ -270,6 +273,100 @@ def test_a_checkpoint_that_was_trained_otherwise_is_told_of(data: Path, tmp_path
     assert (ended.exit_code, ended.stderr) == (0, told)
 
 
+def vectors_file(data: Path, numbers: str = "0.1 0.2", name: str = "vectors.txt") -> Path:
+    file = data / name
+    file.write_text("".join(f"{word} {numbers}\n" for word in ("to", "oslo", "we", "ada")), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words", "was"),
+    [("0.1 0.2", 4, ""), ("0.1 0.2", 2, "4 word vectors"), ("0.1 0.3", 4, "4 word vectors"), ("0.1", 2, "4 word vect")],
+    ids=["the same", "fewer words", "other numbers", "another dimension"],
+)
+def test_a_checkpoint_of_other_vectors_is_not_the_one_asked_for(
+    numbers: str, words: int, was: str, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ["--preset", "moon-word:0", "--vectors", str(vectors_file(data))]
+    first = json.loads(report(data, out, "--json", *options))
+    other = [*options, "--preset", "moon-char:0", "--vectors", str(vectors_file(data, numbers, "other.txt"))]
+    ended = run(data, out, "--json", *other, "--words", str(words))
+    if was:
+        expected = (
+            rf"mner-model: {out / 'moon-word-seed0'}: was trained with {was}.* \([0-9a-f]{{12}}\), and this report"
+        )
+        assert (ended.exit_code, ended.stdout) == (1, "")
+        assert re.match(expected, ended.stderr.splitlines()[-1])
+        assert ended.stderr.endswith("; name another --out, or remove that folder\n")
+        assert not (out / "moon-char-seed0").exists(), "before anything is trained"
+    else:
+        [kept] = [one for one in json.loads(ended.stdout) if one["preset"] == "moon-word"]
+        assert kept["result"] == first[0]["result"]
+
+
+def test_a_checkpoint_that_tells_no_vectors_and_one_that_is_given_none_are_taken_as_they_are(
+    data: Path, tmp_path: Path
+) -> None:
+    vectors, out = vectors_file(data), tmp_path / "out"
+    report(data, out, "--preset", "moon-word:0", "--vectors", str(vectors))
+    assert run(data, out, "--preset", "moon-word:0").stderr == ""
+    change_config(out / "moon-word-seed0", lambda config: config["training"]["data"].pop("vectors"))
+    ended = run(data, out, "--preset", "moon-word:0", "--vectors", str(vectors), "--words", "2")
+    assert (ended.exit_code, "taken as it is" in ended.stderr) == (0, False)
+
+
+def change_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    change(config)
+    file.write_text(json.dumps(config), encoding="utf-8")
+
+
+def test_a_checkpoint_of_what_the_preset_was_once_is_told_of(data: Path, tmp_path: Path) -> None:
+    report(data, tmp_path / "out", "--preset", "moon-char+hidden=7:0")
+    (tmp_path / "out" / "moon-char+hidden=7-seed0").rename(tmp_path / "out" / "moon-char-seed0")
+    ended = run(data, tmp_path / "out", "--preset", "moon-char:0")
+    told = "moon-char-seed0: taken as it is, though its training differs in model\n"
+    assert (ended.exit_code, ended.stderr.partition("\n")[0] + "\n") == (0, told)
+
+
+def test_other_captions_and_another_transformer_are_other_trainings(
+    data: Path, tmp_path: Path, tiny_transformer: Path
+) -> None:
+    for part in ("train", "valid", "test"):
+        (data / f"{part}.txt").write_text(f"IMGID:1\n{POSTS}", encoding="utf-8")
+        (data / f"{part}.captions.tsv").write_text("1\ta dog\n", encoding="utf-8")
+    other = shutil.copytree(tiny_transformer, tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    save_file({name: value + 1 for name, value in weights.items()}, other / "model.safetensors", {"format": "pt"})
+    options = ["--preset", "minilm-caption:0", "--text-encoder"]
+    report(data, tmp_path / "out", *options, str(tiny_transformer))
+    (data / "train.captions.tsv").write_text("1\ta cat\n", encoding="utf-8")
+    ended = run(data, tmp_path / "out", *options, str(other))
+    assert (ended.exit_code, ended.stderr) == (
+        0,
+        "minilm-caption-seed0: taken as it is, though its training differs in train, text_encoder\n",
+    )
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["to be trained", "in the folder"])
+def test_figures_of_other_vectors_are_known_before_anything_is_trained(kept: bool, data: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "results.json", tmp_path / "out"
+    word = ["--preset", "moon-word:0", "--vectors"]
+    report(data, tmp_path / "before", "--results", str(file), *word, str(vectors_file(data)))
+    other = [*word, str(vectors_file(data, "0.3 0.4"))]
+    if kept:
+        report(data, out, *other)
+    ended = run(data, out, "--results", str(file), "--preset", "moon-char:0", *other)
+    assert ended.exit_code == 1
+    assert ended.stderr.endswith(
+        f"mner-model: {file}: has moon-word, seed 0, on made-up/test already, and it differs in vectors; "
+        "remove that entry, or name another file\n"
+    )
+    assert not (out / "moon-char-seed0").exists()
+
+
 def test_a_failure_does_not_cost_what_was_measured_before(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +403,7 @@ BEFORE_TRAINING = {
         "DATA/train.txt/results.json: cannot be written: ",
     ),
     "no such device": (["moon-char", "--device", "cuda:99"], "device cuda:99: this machine has "),
+    "a seed that is too large": (["moon-char:9223372036854775808"], "seed: expected a whole number of 64 bits, got "),
     "a checkpoint that is none": (["moon-char:7"], "checkpoint OUT/moon-char-seed7: config.json cannot be read: "),
 }
 

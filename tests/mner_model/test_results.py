@@ -10,6 +10,7 @@ import pytest
 
 from mner_model.config import TrainingConfig
 from mner_model.presets import preset
+from mner_model.report import scores_table
 from mner_model.results import (
     Measured,
     ResultsError,
@@ -27,13 +28,20 @@ MakeMeasured = Callable[..., Measured]
 
 def test_what_was_written_is_read_again(tmp_path: Path, make_measured: MakeMeasured) -> None:
     file = tmp_path / "new" / "results.json"
-    measured = [make_measured(0.123456789, 12.345, words=words, with_images=True) for words in (None, 100)]
+    measured = [make_measured(0.123456789012, 12.345, words=words, with_images=True) for words in (None, 100)]
     merge_results(file, measured)
     read = read_results(file)
     assert [replace(one, result={}) for one in read] == [replace(one, result={}) for one in measured]
-    assert read[0].result["lenient"]["precision"] == 0.12346
+    assert read[0].result["lenient"]["precision"] == 0.123456789
     assert read[0].result["posts_per_second"] == 12.3
     assert read[0].result["model"] == measured[0].result["model"]
+
+
+@pytest.mark.parametrize("f1", [0.8372450942670258, 0.7436467291525751, 2 * 20_001 / 40_003])
+def test_what_was_written_shows_as_what_was_measured(f1: float, tmp_path: Path, make_measured: MakeMeasured) -> None:
+    measured = [make_measured(f1)]
+    merge_results(tmp_path / "results.json", measured)
+    assert scores_table(read_results(tmp_path / "results.json")) == scores_table(measured)
 
 
 @pytest.mark.parametrize("field", ["preset", "words", "seed", "data", "with_images"])
@@ -119,11 +127,11 @@ def test_a_recipe_of_before_is_the_same_as_long_as_nobody_chose_what_is_new() ->
     assert training_in_short({"config": before}) == training_in_short({"config": told})
 
 
-def test_of_a_training_to_come_only_what_is_known_is_compared() -> None:
-    known = {"recipe": {"epochs": 30}, "data": {"validation": {}}}
-    assert differences(TRAINED, known, foreseen=True) == []
-    assert differences(TRAINED, {**known, "recipe": {}}, foreseen=True) == ["recipe"]
-    assert differences(TRAINED, {**known, "data": {"train": {"fingerprint": "z"}}}, foreseen=True) == ["train"]
+def test_parts_of_the_data_are_compared_that_are_asked_for() -> None:
+    other = {**TRAINED, "data": {"train": {"fingerprint": "z"}, "vectors": {"fingerprint": "c"}}}
+    assert differences(TRAINED, other) == ["train", "validation", "vectors"]
+    assert differences(TRAINED, other, ["train"]) == ["train"]
+    assert differences(TRAINED, {**other, "recipe": {}}, []) == ["recipe"]
 
 
 def test_the_order_they_came_in_leaves_no_trace(make_measured: MakeMeasured) -> None:

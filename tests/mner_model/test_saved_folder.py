@@ -60,6 +60,19 @@ def test_an_older_one_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thing"]
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_stays_and_where_it_leads_is_replaced(tmp_path: Path, is_there: bool) -> None:
+    place, link = tmp_path / "disk" / "thing", tmp_path / "link"
+    link.symlink_to(place)
+    if is_there:
+        write(place, "old")
+    check_folder(link, KNOWN, "thing")
+    write(link, "new")
+    assert link.is_symlink()
+    assert (place / "weights").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["disk", "link", "thing", "weights"]
+
+
 def test_somebody_elses_files_and_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(CheckpointError, match=r"holds thesis\.txt, which is no part of a thing"):

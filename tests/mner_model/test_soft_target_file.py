@@ -5,10 +5,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from mner_model.labels import TagSet
-from mner_model.soft_target_file import SoftTargetsError, TaughtPosts, read_soft_targets, write_soft_targets
+from mner_model.soft_target_file import (
+    SoftTargetsError,
+    TaughtPosts,
+    check_soft_targets_file,
+    read_soft_targets,
+    write_soft_targets,
+)
 from mner_model.soft_targets import SoftTargets
+from mner_model.text import tokenize
 
 TAGSET = TagSet()
 
@@ -22,11 +31,11 @@ def targets(tokens: int, seed: int = 0) -> SoftTargets:
     )
 
 
-@given(st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1), st.integers(1, 5), min_size=1, max_size=5))
-def test_what_is_written_is_read(lengths: dict[str, int]) -> None:
+@given(st.lists(st.text(st.characters(codec="utf-8")).filter(str.strip), min_size=1, max_size=5, unique=True))
+def test_what_is_written_is_read(texts: list[str]) -> None:
     import tempfile
 
-    taught = {text: targets(tokens, tokens) for text, tokens in lengths.items()}
+    taught = {text: targets(len(tokenize(text)), seed) for seed, text in enumerate(texts)}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "targets.safetensors"
         write_soft_targets(file, TaughtPosts(taught, {"teachers": ["Ada"]}), TAGSET)
@@ -61,6 +70,36 @@ def test_targets_of_other_tags_are_refused(tmp_path: Path) -> None:
     write_soft_targets(tmp_path / "targets", TaughtPosts({"a b": targets(2)}), TAGSET)
     with pytest.raises(SoftTargetsError, match=r"targets: of the tags O, B-PER.*expected O, B-LOC"):
         read_soft_targets(tmp_path / "targets", TagSet(("LOC", "PER", "ORG", "MISC")))
+
+
+@pytest.mark.parametrize(("tokens", "got"), [(1, 1), (3, 3)])
+def test_targets_that_do_not_lie_on_the_tokens_of_their_text_are_refused(tmp_path: Path, tokens: int, got: int) -> None:
+    write_soft_targets(tmp_path / "targets", TaughtPosts({"a b": targets(tokens)}), TAGSET)
+    with pytest.raises(SoftTargetsError, match=rf"targets: expected targets of 2 tokens for 'a b', got {got}: were"):
+        read_soft_targets(tmp_path / "targets", TAGSET)
+
+
+def test_targets_of_fewer_posts_than_there_are_texts_are_damaged(tmp_path: Path) -> None:
+    write_soft_targets(tmp_path / "targets", TaughtPosts({"a": targets(1), "b": targets(1)}), TAGSET)
+    with safe_open(tmp_path / "targets", "numpy") as file:
+        about, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file({**tensors, "tokens": tensors["tokens"][:1]}, tmp_path / "targets", about)
+    with pytest.raises(SoftTargetsError, match="targets: damaged, or not soft targets"):
+        read_soft_targets(tmp_path / "targets", TAGSET)
+
+
+def test_what_cannot_be_written_is_known_before_and_leaves_no_draft(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    said = r"cannot be written: [^\n]+$"
+    for place in ("/proc/targets", "file/targets"):
+        with pytest.raises(SoftTargetsError, match=said):
+            check_soft_targets_file(tmp_path / place)
+    for place in ("/proc/targets", "file/targets", "folder"):
+        with pytest.raises(SoftTargetsError, match=said):
+            write_soft_targets(tmp_path / place, TaughtPosts({"a b": targets(2)}), TAGSET)
+    check_soft_targets_file(tmp_path / "targets")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors", b"\0" * 100])

@@ -52,6 +52,19 @@ def test_copies_without_vectors_are_refused(folder: Path, small_folder: Path) ->
     assert teach(folder, small_folder, "--swapped-copies", 1)[1].startswith("mner-model: --vectors: expected")
 
 
+def test_posts_without_a_word_are_refused(folder: Path, small_folder: Path) -> None:
+    (folder / "posts.txt").write_text('{"id": "a", "text": " ", "image_url": "https://a.example/b.jpg"}\n')
+    posts = ("--posts", folder / "posts.txt", "--out", folder / "targets", "--device", "cpu")
+    code, said = run("teach", "--teacher", small_folder, *posts)
+    assert (code, said) == (1, "mner-model: expected posts with a word in them from --train or --posts\n")
+
+
+def test_where_targets_cannot_be_written_nothing_is_read_for_them(folder: Path) -> None:
+    out = folder / "posts.txt" / "targets"
+    code, said = teach(folder, folder / "no teacher", "--out", out)
+    assert (code, said) == (1, f"mner-model: {out}: cannot be written: File exists\n")
+
+
 def test_a_line_that_is_no_post_is_named(folder: Path, small_folder: Path) -> None:
     (folder / "posts.txt").write_text('fine\n{"id": 3}\n')
     code, said = teach(folder, small_folder)

@@ -19,6 +19,11 @@ def test_tokens_cover_all_but_white_space_in_order(text: str) -> None:
     assert all(text[i].isspace() for i in range(len(text)) if i not in covered)
 
 
+@given(st.text(max_size=30) | st.text("ab. \u0301\ufe0f\u200d\U0001f3ff👍\u00a0\u0085\x1c\x1f", max_size=30))
+def test_no_token_holds_a_space_at_its_ends(text: str) -> None:
+    assert all(surface == surface.strip() and surface for surface in tokenize(text).surfaces)
+
+
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_what_stands_beyond_a_space_changes_no_token(left: str, right: str) -> None:
     assert tokenize(f"{left} a {right}").surfaces[: len(tokenize(left))] == tokenize(left).surfaces

@@ -151,6 +151,41 @@ def test_modality_dropout_takes_the_caption_with_the_image(
     assert any(captioned[1])
 
 
+@pytest.fixture
+def tiny_roberta(tmp_path: Path) -> Path:
+    """A tiny RoBERTa with random weights and few positions, whose tokenizer knows bytes, and one word with a space."""
+    letters = [*tokenizers.pre_tokenizers.ByteLevel.alphabet(), "lo", "Ġlo"]
+    vocabulary = {piece: id_ for id_, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>", *sorted(letters)])}
+    tokenizer = transformers.RobertaTokenizer(vocab=vocabulary, merges=[("l", "o"), ("Ġ", "lo")])
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.RobertaConfig(vocab_size=len(vocabulary), max_position_embeddings=34, **sizes)
+    transformers.RobertaModel(config).save_pretrained(tmp_path / "roberta")
+    tokenizer.save_pretrained(tmp_path / "roberta")
+    return tmp_path / "roberta"
+
+
+def test_a_tokenizer_that_reads_spaces_sees_one_before_each_word(tiny_roberta: Path) -> None:
+    _, pieces = TextEncoder.pretrained(str(tiny_roberta))
+    library = transformers.AutoTokenizer.from_pretrained(tiny_roberta, add_prefix_space=True)
+    [window] = pieces.pieces(tokenize("lo lolo lo")).windows
+    assert window.tolist() == library(["lo", "lolo", "lo"], is_split_into_words=True)["input_ids"]
+    assert library.convert_ids_to_tokens(window.tolist())[1:-1] == ["Ġlo", "Ġlo", "lo", "Ġlo"]
+
+
+def test_no_window_is_longer_than_there_are_positions(tiny_roberta: Path) -> None:
+    encoder, pieces = TextEncoder.pretrained(str(tiny_roberta))
+    post = pieces.pieces(tokenize("lo " * 100))
+    assert max(map(len, post.windows)) == pieces.longest_window == 32
+    assert encoder(collate_pieces([post], 100)).shape == (1, 100, 16)
+
+
+def test_a_tokenizer_that_is_no_one_file_is_refused(tiny_roberta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python_only = transformers.CanineTokenizer()
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *_, **__: python_only)
+    with pytest.raises(TextEncoderError, match=r"roberta: expected a tokenizer that is one file, .* got a CanineTok"):
+        TextEncoder.pretrained(str(tiny_roberta))
+
+
 def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(TextEncoderError, match="cannot be read from the folder"):

@@ -1,7 +1,6 @@
 """Tokens as pieces of a Transformer's vocabulary: every token finds its first piece, in windows of any size."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -104,9 +103,3 @@ def test_whatever_the_posts_each_tokens_index_in_the_batch_is_its_own_piece(text
         assert flat[batch.token_index[row, : len(wanted)]].tolist() == wanted
     assert int(batch.piece_mask.sum()) == sum(len(window) for post in posts for window in post.windows)
     assert torch.equal(batch.piece_ids.bool() & ~batch.piece_mask, torch.zeros_like(batch.piece_mask))
-
-
-def folder_with_tokenizer(folder: Path) -> Path:
-    """For a tiny Transformer's folder."""
-    (folder / "tokenizer.json").write_text(JSON, encoding="utf-8")
-    return folder

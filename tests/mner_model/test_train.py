@@ -11,6 +11,7 @@ from mner_model.checkpoint import Checkpoint
 from mner_model.config import TrainingConfig
 from mner_model.data import Example, example_from_words, mention_hash
 from mner_model.predictor import Document, Predictor
+from mner_model.soft_targets import any_path
 from mner_model.train import EpochReport, Trainer, TrainingDiverged
 
 # The fixtures of conftest.py hold the made-up posts; they are handed over as callables.
@@ -33,6 +34,13 @@ def test_the_same_seed_gives_the_same_weights(train_small: TrainSmall) -> None:
     weights = [checkpoint.model.emission.weight for checkpoint in (first, second, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def test_the_same_seed_gives_the_same_weights_again_with_smoothed_labels(make_trainer: Callable[..., Trainer]) -> None:
+    config = TrainingConfig(epochs=1, batch_posts=8, label_smoothing=0.1)
+    any_path.cache_clear()  # as in a process that has not trained yet
+    first, second = (make_trainer(config).run("smoothed").model.emission.weight for _ in range(2))
+    assert torch.equal(first, second)
 
 
 def test_the_best_pass_on_validation_is_kept(make_trainer: Callable[[TrainingConfig], Trainer]) -> None:

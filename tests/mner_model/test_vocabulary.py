@@ -67,13 +67,28 @@ def test_vectors_are_read_from_plain_and_packed_files(
     [
         ("the 1 2\nrio 1\n", ":2: expected 2 numbers, got 1"),
         ("the one two\n", ":1: expected a word and numbers"),
+        ("the 1 2\nrio nan 1\n", ":2: expected finite numbers, 'rio' has one that is not"),
+        ("the 1 inf\n", ":1: expected finite numbers, 'the' has one that is not"),
+        ("the 1\nrio 1\nthe 2\n", ":3: expected each word once, 'the' is in line 1 too"),
+        ("the 1\nr\udce9o 1\n", ":2: byte 0xe9 is not UTF-8"),
         ("", "holds no vector"),
     ],
 )
 def test_a_bad_file_of_vectors_is_refused_with_its_line(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "v.txt").write_text(content)
+    (tmp_path / "v.txt").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(VectorsError, match=message):
         read_vectors(tmp_path / "v.txt")
+
+
+@pytest.mark.parametrize(("name", "pack", "spoiled"), [("v.gz", gzip.compress, 10), ("v.xz", lzma.compress, 30)])
+def test_a_damaged_file_of_vectors_is_named(
+    tmp_path: Path, name: str, pack: Callable[[bytes], bytes], spoiled: int
+) -> None:
+    whole = pack(GLOVE.encode())
+    for damaged in (whole[:-4], whole[:spoiled] + b"\xff" * 8 + whole[spoiled + 8 :]):
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(VectorsError, match=f"{name}: damaged: "):
+            read_vectors(tmp_path / name)
 
 
 def test_a_missing_file_of_vectors_is_named(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ class StandIn:
     def answers(self, records):
         raise AssertionError("there are no posts here")
 
+    async def reload(self):
+        self.calls.append("reload")
+
     async def close(self):
         self.calls.append("close")
 

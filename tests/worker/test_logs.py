@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 
@@ -27,6 +28,42 @@ def test_a_json_line_is_one_object_even_with_a_traceback(capsys):
     told = json.loads(line)
     assert (told["level"], told["logger"], told["message"]) == ("error", "worker.somewhere", "it\nfailed")
     assert "ValueError" in told["traceback"]
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_every_line_of_a_task_says_what_it_is_about_and_no_other_line_does(style, capsys):
+    logs.configure("INFO", style)
+    logger = logging.getLogger("worker.somewhere")
+
+    async def task(window):
+        logs.about.set({"window": window, "trace": ""})
+        await asyncio.sleep(0)
+        logger.info("at work")
+
+    async def both():
+        await asyncio.gather(task("1a"), task("2b"))
+        logger.info("done")
+
+    asyncio.run(both())
+    first, second, last = capsys.readouterr().err.splitlines()
+    if style == "json":
+        assert [json.loads(line).get("window") for line in (first, second, last)] == ["1a", "2b", None]
+        assert "trace" not in json.loads(first)
+    else:
+        assert (first.endswith("at work [window 1a]"), second.endswith("at work [window 2b]")) == (True, True)
+        assert last.endswith("done")
+
+
+def test_figures_are_fields_of_a_json_line(capsys):
+    logs.configure("DEBUG", "json")
+    logging.getLogger("worker.somewhere").debug("a window", extra={"figures": {"posts": 7, "seconds": 0.25}})
+    told = json.loads(capsys.readouterr().err)
+    assert (told["message"], told["posts"], told["seconds"]) == ("a window", 7, 0.25)
+
+
+def test_libraries_never_tell_all_for_they_would_tell_of_posts():
+    logs.configure("DEBUG", "text")
+    assert not logging.getLogger("aiokafka.conn").isEnabledFor(logging.DEBUG)
 
 
 @pytest.mark.parametrize(("level", "told"), [("INFO", False), ("WARNING", False), ("DEBUG", True)])

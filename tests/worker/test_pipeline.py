@@ -78,7 +78,7 @@ async def running(
     environ: dict[str, str] | None = None, load: Callable[[], object] = CapitalsAreNames
 ) -> AsyncIterator[Pipeline]:
     loaded = Settings.load({"MNER_REDIS_URL": "", "MNER_BATCH_MAX_WAIT_S": "0", **(environ or {})})
-    pipeline = Pipeline(loaded, Metrics(), cast(Callable[[], Predictor], load))
+    pipeline = Pipeline(loaded, Metrics(), lambda checkpoint: cast(Predictor, load()))
     await pipeline.start()
     try:
         yield pipeline
@@ -247,11 +247,11 @@ class LateImages:
 @asynccontextmanager
 async def running_with(images: LateImages) -> AsyncIterator[Pipeline]:
     async with running() as pipeline:
-        pipeline._images = cast("ImageStage", images)
+        pipeline._live.current._images = cast("ImageStage", images)
         try:
             yield pipeline
         finally:
-            pipeline._images = None
+            pipeline._live.current._images = None
 
 
 async def parts(pipeline: Pipeline, records: Sequence[Record]) -> list[list[int]]:
@@ -298,14 +298,8 @@ def values(name: str, metrics: Metrics) -> dict[str, float]:
 
 
 async def test_what_happened_is_counted() -> None:
-    pipeline = Pipeline(
-        Settings.load({"MNER_REDIS_URL": ""}), Metrics(), cast(Callable[[], Predictor], CapitalsAreNames)
-    )
-    await pipeline.start()
-    try:
+    async with running() as pipeline:
         await pipeline.process([post("a", "Oslo or Lima"), Record(b"{")])
-    finally:
-        await pipeline.close()
     counted: dict[str, Any] = {
         **values("mner_mentions_total", pipeline.metrics),
         **values("mner_dead_letters_total", pipeline.metrics),

@@ -132,6 +132,12 @@ def test_an_image_that_was_not_used_says_why() -> None:
     assert "\x1b" not in shown
 
 
+def test_an_image_that_nobody_read_says_why_and_one_that_is_not_there_says_nothing() -> None:
+    shown = on_terminal(record("x", reason="the model reads no images"))
+    assert "image absent: the model reads no images" in shown
+    assert "image" not in on_terminal(record("x"))
+
+
 def test_mentions_are_never_broken_over_two_lines() -> None:
     names = ["Rio de Janeiro", "New York City", "Cape Town", "Addis Ababa"]
     entities = [entity(name, 0) for name in names]

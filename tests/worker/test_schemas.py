@@ -1,18 +1,20 @@
 """The published JSON Schemas say of every message what the codecs do with it."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft7Validator, Draft202012Validator  # type: ignore[import-untyped]
 
 from mner_model.image_status import ImageStatus
 from worker.errors import DeadReason, Rejected
 from worker.messages import Entity, EntityRecord, ImageReport, ModelReport, decode_post
-from worker.schemas import json_schemas
+from worker.schemas import json_schemas, schema_file, schema_files
+from worker.settings import MENTION_TOPIC_SUFFIXES
 
 SCHEMAS = json_schemas()
 VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
@@ -119,3 +121,52 @@ def test_the_closed_lists_are_in_the_schemas() -> None:
     assert SCHEMAS["dead_letter_headers"]["$defs"]["DeadReason"]["enum"] == [*DeadReason]
     assert SCHEMAS["entity_record"]["$defs"]["ImageStatus"]["enum"] == [*ImageStatus]
     assert SCHEMAS["mention"]["properties"]["type"]["enum"] == ["PER", "LOC", "ORG", "MISC"]
+
+
+# Published
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schemas_examples_are_what_it_allows(name: str) -> None:
+    assert SCHEMAS[name]["examples"]
+    for example in SCHEMAS[name]["examples"]:
+        VALIDATORS[name].validate(example)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_is_identified_by_its_file_and_names_no_host(name: str) -> None:
+    assert SCHEMAS[name]["$id"] == schema_file(name) == f"{name}.schema.json"
+    assert schema_file(name) in schema_files()
+
+
+def test_the_schema_of_mentions_names_every_topic_of_mentions() -> None:
+    assert all(f"`entities{suffix}`" in SCHEMAS["mention"]["description"] for suffix in MENTION_TOPIC_SUFFIXES)
+
+
+# What draft 7, which AsyncAPI reads schemas as, has in common with draft 2020-12. Beside $ref it sees nothing.
+ANNOTATIONS = {"$schema", "$id", "title", "description", "examples", "format", "contentEncoding"}
+RULES = set(
+    "$defs $ref additionalProperties allOf anyOf const enum items maxLength maximum minLength minimum not pattern "
+    "properties required type".split()
+)
+
+
+def subschemas(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield schema
+    for word, value in schema.items():
+        if word in {"properties", "$defs"}:
+            inner = value.values()
+        elif word in {"allOf", "anyOf"}:
+            inner = value
+        else:
+            inner = [value] if word in {"items", "not", "additionalProperties"} else []
+        for part in inner:
+            yield from subschemas(part)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_means_the_same_in_draft_7(name: str) -> None:
+    for part in subschemas(SCHEMAS[name]):
+        assert part.keys() <= ANNOTATIONS | RULES
+        assert "$ref" not in part or part.keys() <= ANNOTATIONS | {"$ref"}
+    Draft7Validator.check_schema(SCHEMAS[name])

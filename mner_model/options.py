@@ -1,0 +1,21 @@
+"""Options that several commands have, so that each is one thing with one help text everywhere."""
+
+from pathlib import Path
+
+import click
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+CHECKPOINT = click.option(
+    "--checkpoint", type=click.Path(path_type=Path), help="Checkpoint folder.  [default: the one in the package]"
+)
+TRAIN = click.option(
+    "--train", "train_files", type=FILE, multiple=True, required=True, help="CoNLL file to learn from; repeatable."
+)
+VALID = click.option(
+    "--valid", "valid_files", type=FILE, multiple=True, required=True, help="CoNLL file to choose by; repeatable."
+)
+VECTORS = click.option(
+    "--vectors", type=FILE, help="Word vectors in GloVe's text format (plain, .gz, .xz); for words and images."
+)
+EPOCHS = click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: the preset's]")

@@ -1,0 +1,183 @@
+"""One model takes over from another while posts are answered."""
+
+import asyncio
+import gc
+import json
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mner_model.checkpoint import CheckpointError
+from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
+from mner_model.text import Tokens, tokenize
+from worker.errors import ModelBroken
+from worker.messages import EntityRecord
+from worker.metrics import Metrics
+from worker.pipeline import Pipeline
+from worker.settings import Settings
+
+
+@dataclass
+class Record:
+    value: bytes
+    key: bytes
+    topic: str = "posts"
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 1_700_000_000_000
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def post(name: str) -> Record:
+    return Record(json.dumps({"id": name, "text": "in Oslo"}).encode(), name.encode())
+
+
+class OneName:
+    """Stands in for the model: finds every token a name; `gate` holds it, and `began` tells that it is at it."""
+
+    image_fingerprint = image_dimension = None
+    device, is_on_gpu = "cpu", False
+    is_broken_by = staticmethod(Predictor.is_broken_by)
+
+    def __init__(self, fingerprint: str) -> None:
+        self.name, self.fingerprint = f"model {fingerprint}", fingerprint * 64
+        self.gate, self.began, self.warmed = threading.Event(), threading.Event(), False
+        self.gate.set()
+
+    def warm(self) -> None:
+        self.warmed = True
+
+    def tokenize(self, text: str) -> Tokens:
+        return tokenize(text)
+
+    def predict(self, documents: Sequence[Document], max_tokens: int, image_effect: bool) -> list[Prediction]:
+        assert self.warmed
+        self.began.set()
+        assert self.gate.wait(10)
+        return [Prediction((PredictedEntity(3, 7, "LOC", "Oslo", 0.9, {}),)) for _ in documents]
+
+
+Load = Callable[[Path | None], Predictor]
+
+
+class Checkpoints:
+    """What is read each time, in turn: models, or errors."""
+
+    def __init__(self, *contents: OneName | Exception) -> None:
+        self._contents = list(contents)
+
+    def __call__(self, checkpoint: Path | None) -> Predictor:
+        content = self._contents.pop(0)
+        if isinstance(content, Exception):
+            raise content
+        return content  # type: ignore[return-value]
+
+
+@asynccontextmanager
+async def serving(load: Load) -> AsyncIterator[Pipeline]:
+    pipeline = Pipeline(Settings.load({"MNER_REDIS_URL": "", "MNER_BATCH_MAX_WAIT_S": "0"}), Metrics(), load)
+    await pipeline.start()
+    try:
+        yield pipeline
+    finally:
+        await pipeline.close()
+
+
+async def model_of_a_post(pipeline: Pipeline) -> str:
+    [outcome] = await pipeline.process([post("p")])
+    return EntityRecord.decode(outcome.messages[0].value or b"").model.fingerprint[0]
+
+
+def reloads(pipeline: Pipeline) -> dict[str, float]:
+    page = pipeline.metrics.render()[0].decode().splitlines()
+    lines = [line for line in page if line.startswith("mner_model_reloads_total{")]
+    return {line.split('"')[1]: float(line.split()[-1]) for line in lines}
+
+
+async def test_records_after_a_reload_are_the_new_models_and_say_so() -> None:
+    async with serving(Checkpoints(OneName("a"), OneName("b"))) as pipeline:
+        before = await model_of_a_post(pipeline)
+        await pipeline.reload()
+        assert (before, await model_of_a_post(pipeline)) == ("a", "b")
+        assert reloads(pipeline) == {"swapped": 1, "refused": 0}
+        page = pipeline.metrics.render()[0].decode()
+        assert 'fingerprint="' + "b" * 64 in page
+        assert 'fingerprint="' + "a" * 64 not in page
+
+
+async def test_a_window_under_way_is_finished_by_the_model_that_began_it_and_new_ones_do_not_wait_for_it() -> None:
+    old, new = OneName("a"), OneName("b")
+    async with serving(Checkpoints(old, new)) as pipeline:
+        old.gate.clear()
+        under_way = asyncio.create_task(model_of_a_post(pipeline))
+        await asyncio.to_thread(old.began.wait, 10)
+        await pipeline.reload()
+        assert await model_of_a_post(pipeline) == "b"
+        assert not under_way.done()
+        old.gate.set()
+        assert await under_way == "a"
+
+
+async def test_the_old_model_goes_on_while_the_new_one_is_being_read() -> None:
+    reading, read = threading.Event(), threading.Event()
+    contents = Checkpoints(OneName("a"), OneName("b"))
+
+    def slowly(checkpoint: Path | None) -> Predictor:
+        predictor = contents(checkpoint)
+        if predictor.fingerprint.startswith("b"):
+            reading.set()
+            assert read.wait(10)
+        return predictor
+
+    async with serving(slowly) as pipeline:
+        reload = asyncio.create_task(pipeline.reload())
+        await asyncio.to_thread(reading.wait, 10)
+        assert await model_of_a_post(pipeline) == "a"
+        read.set()
+        await reload
+        assert await model_of_a_post(pipeline) == "b"
+
+
+@pytest.mark.parametrize("error", [CheckpointError("no such file"), MemoryError("no room"), RuntimeError("unforeseen")])
+async def test_what_cannot_be_read_is_refused_and_the_model_at_work_goes_on(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(Checkpoints(OneName("a"), error, OneName("b"))) as pipeline:
+        await pipeline.reload()
+        assert await model_of_a_post(pipeline) == "a"
+        assert reloads(pipeline) == {"swapped": 0, "refused": 1}
+        assert str(error) in caplog.text
+        await pipeline.reload()
+        assert await model_of_a_post(pipeline) == "b"
+
+
+async def test_the_same_checkpoint_again_changes_nothing() -> None:
+    first = OneName("a")
+    async with serving(Checkpoints(first, OneName("a"))) as pipeline:
+        await pipeline.reload()
+        assert pipeline._live.current.predictor is first  # type: ignore[comparison-overlap]
+        assert reloads(pipeline) == {"swapped": 0, "refused": 0}
+
+
+async def test_a_reload_that_breaks_the_device_ends_the_worker() -> None:
+    broken = RuntimeError("CUDA error: an illegal memory access was encountered")
+    async with serving(Checkpoints(OneName("a"), broken)) as pipeline:
+        with pytest.raises(ModelBroken, match="illegal memory access"):
+            await pipeline.reload()
+
+
+async def test_a_replaced_model_is_given_back_to_memory() -> None:
+    first = OneName("a")
+    gone = weakref.ref(first)
+    async with serving(Checkpoints(first, OneName("b"))) as pipeline:
+        del first
+        assert await model_of_a_post(pipeline) == "a"
+        await pipeline.reload()
+        await asyncio.gather(*pipeline._live._retiring)
+        gc.collect()
+        assert gone() is None

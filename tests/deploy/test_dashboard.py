@@ -9,15 +9,17 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-DEPLOYED = ROOT / "deploy"
-sys.path[:0] = [str(Path(__file__).parent), str(DEPLOYED / "grafana"), str(ROOT / "scripts")]
+sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules: there are no packages here
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "deploy" / "grafana"))
 
 import make_dashboard
 from dashboard_picture.queries import expanded, panels
 from dashboard_picture.values import formatted, ticks
 from exposed_metrics import exposed_labels
 
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOYED = ROOT / "deploy"
 PICTURE = ROOT / "docs" / "dashboard.svg"
 PANELS = list(panels())
 EXPOSED = exposed_labels()

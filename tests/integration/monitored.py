@@ -10,7 +10,6 @@ from pathlib import Path
 from hastened_rules import write_hastened
 from lab import ROOT, Lab, until, worker_environ
 from PIL import Image
-from shadow_stand_in import shadow_stand_in
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from dashboard_picture.queries import expanded, panels
@@ -18,15 +17,12 @@ from prometheus_server import DEPLOYED, PrometheusServer, local_config
 
 from worker.demo.worker_process import WorkerProcess
 from worker.embedded import EmbeddedRedis, free_port
-from worker.settings import Settings
 
-__all__ = ["WORKER_HAS_A_SHADOW", "Monitored", "expanded", "panels"]
+__all__ = ["Monitored", "expanded", "panels"]
 
 SPEED = 30
 """How many times as fast the rules' clock runs: two minutes are four seconds."""
-JOBS = ("stalled", "lagging", "dead", "redis", "mner-worker", "shadow")
-# The one switch between the stand-in for the shadow's metrics and the worker's own.
-WORKER_HAS_A_SHADOW = "shadow_checkpoint" in Settings.model_fields
+JOBS = ("stalled", "lagging", "dead", "redis", "mner-worker")
 
 
 class Monitored:
@@ -50,8 +46,6 @@ class Monitored:
         for server in (self.redis, self.prometheus):
             server.start()
             self._stack.callback(server.stop)
-        if not WORKER_HAS_A_SHADOW:
-            await self._stack.enter_async_context(shadow_stand_in(self._ports["shadow"]))
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -70,9 +64,8 @@ class Monitored:
         lab.start_worker(MNER_HTTP_PORT=str(self._ports[job]), **more)
 
     async def start_real_worker(self, lab: Lab, job: str) -> None:
-        """A worker with the shipped model, this Redis, and itself in its shadow where it can have one."""
+        """A worker with the shipped model, this Redis, and the same model in its shadow."""
         port = self._ports[job]
-        shadow = {"MNER_SHADOW_CHECKPOINT": str(ROOT / "mner_model" / "default_checkpoint"), "MNER_SHADOW_SHARE": "1"}
         environ = worker_environ(
             self._bootstrap,
             MNER_HTTP_PORT=str(port),
@@ -84,7 +77,8 @@ class Monitored:
             # a model that is being loaded holds the heartbeats up
             MNER_SESSION_TIMEOUT_S="6",
             OMP_NUM_THREADS="1",
-            **(shadow if WORKER_HAS_A_SHADOW else {}),
+            MNER_SHADOW_CHECKPOINT=str(ROOT / "mner_model" / "default_checkpoint"),
+            MNER_SHADOW_SHARE="1",
         )
         command = (sys.executable, "-m", "worker", "run")
         worker = WorkerProcess(command, environ, port, self.folder / f"{job}.log")

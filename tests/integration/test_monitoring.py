@@ -13,7 +13,7 @@ import time
 import pytest
 import pytest_asyncio
 from lab import until
-from monitored import WORKER_HAS_A_SHADOW, Monitored, expanded, panels
+from monitored import Monitored, expanded, panels
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -128,8 +128,6 @@ async def test_no_worker_is_told_of_and_so_is_each_that_does_not_answer(monitore
 @pytest.mark.parametrize("panel", QUERIES)
 async def test_each_query_of_the_dashboard_is_taken_and_has_data(monitored, panel):
     query = QUERIES[panel]
-    if "shadow" in query and not WORKER_HAS_A_SHADOW:
-        assert monitored.prometheus.instant("mner_shadow_model_info")[0]["metric"]["name"] == "stand-in"
     query = expanded(query, rate_interval="10s", time_range="60s")
 
     def has_data():

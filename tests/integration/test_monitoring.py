@@ -42,17 +42,6 @@ def gate(tmp_path_factory):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stalled_lab(monitored, gate):
-    lab = await monitored.lab("stalled")
-    monitored.start_stub(lab, "stalled", STUB_GATE=str(gate))
-    await lab.send(20)
-    await lab.until_all_answered()
-    gate.touch()
-    await lab.send(50)
-    return lab
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def monitored(needs_prometheus, embedded_bootstrap, tmp_path_factory):
     monitored = Monitored(embedded_bootstrap, tmp_path_factory.mktemp("monitored"))
     try:
@@ -63,8 +52,17 @@ async def monitored(needs_prometheus, embedded_bootstrap, tmp_path_factory):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
-async def troubles(monitored, stalled_lab):
-    """Everything that goes wrong here begins at once, so that the tests wait side by side."""
+async def labs(monitored, gate):
+    """Of each worker that is in trouble, by job. All begin at once, so that the tests wait side by side."""
+
+    async def stalled():
+        lab = await monitored.lab("stalled")
+        monitored.start_stub(lab, "stalled", STUB_GATE=str(gate))
+        await lab.send(20)
+        await lab.until_all_answered()
+        gate.touch()
+        await lab.send(50)
+        return lab
 
     async def lagging():
         lab = await monitored.lab("lagging")
@@ -83,8 +81,8 @@ async def troubles(monitored, stalled_lab):
         monitored.feed(lab, WITH_PICTURE, GOOD, WITHOUT_ITS_PICTURE, None, every_s=0.25)
         return lab
 
-    lab, *_ = await asyncio.gather(real(), lagging(), dead())
-    return lab
+    redis, stall, *_ = await asyncio.gather(real(), stalled(), lagging(), dead())
+    return {"redis": redis, "stalled": stall}
 
 
 async def test_every_rule_is_loaded_and_evaluated_without_an_error(monitored):
@@ -96,12 +94,12 @@ async def test_every_rule_is_loaded_and_evaluated_without_an_error(monitored):
     await until(all_evaluated, "all rules to be evaluated")
 
 
-async def test_a_stalled_worker_is_told_of_until_it_answers_again(monitored, stalled_lab, gate):
+async def test_a_stalled_worker_is_told_of_until_it_answers_again(monitored, labs, gate):
     alert = await monitored.fires("MnerWorkerStalled", job="stalled", severity="critical")
     assert alert["labels"]["instance"] == monitored.address("stalled")
     assert "50 posts are open" in alert["annotations"]["description"]
     gate.unlink()
-    await stalled_lab.until_all_answered()
+    await labs["stalled"].until_all_answered()
     await monitored.fires("MnerWorkerStalled", yes=False, job="stalled")
 
 
@@ -141,7 +139,7 @@ async def test_each_query_of_the_dashboard_is_taken_and_has_data(monitored, pane
         await until(has_data, f"data for {panel}: {query}", 60)
 
 
-async def test_a_redis_outage_is_told_of_until_it_is_back_and_posts_are_answered_meanwhile(monitored, troubles):
+async def test_a_redis_outage_is_told_of_until_it_is_back_and_posts_are_answered_meanwhile(monitored, labs):
     address = monitored.address("redis")
 
     async def is_up(value):
@@ -151,8 +149,7 @@ async def test_a_redis_outage_is_told_of_until_it_is_back_and_posts_are_answered
     await until(lambda: is_up("1"), "Redis to be in use")
     monitored.redis.kill()
     await monitored.fires("MnerRedisDown", job="redis", instance=address, severity="warning")
-    answered = len(troubles.answers)
-    await troubles.until_answered(answered + 20)
+    await labs["redis"].until_answered(len(labs["redis"].answers) + 20)
     monitored.redis.start()
     await monitored.fires("MnerRedisDown", yes=False, job="redis", instance=address)
 

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 GARBAGE_THRESHOLD_OBJECTS = 20_000
 REPORT_INTERVAL_S = 1.0
+ENDS_INTERVAL_S = 5.0
 LEAVE_TIMEOUT_S = 5.0
 # On top of the drain: its commit, then Faust, the producer and the pipeline leaving.
 HARD_EXIT_MARGIN_S = 30.0
@@ -96,6 +97,7 @@ class Worker:
         self.settings = settings
         self.metrics = Metrics()
         self.health = HealthState()
+        self.metrics.ready(lambda: not self.health.why_not_ready())
         self.hard_exit = HardExit()
         self._reloading = Reloading(settings)
         self._pipeline_factory = pipeline_factory
@@ -180,6 +182,7 @@ class Worker:
             asyncio.create_task(_until_it_ends(app)),
             asyncio.create_task(delivery.commit_regularly()),
             asyncio.create_task(self._report(app.consumer, delivery)),
+            asyncio.create_task(_keep_ends_fresh(app.consumer)),
             asyncio.create_task(self._reloading.run(pipeline)),
         ]
         ends: list[asyncio.Future[Any]] = [stopping, delivery.failed, *working]
@@ -237,6 +240,12 @@ def _spare_the_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD_OBJECTS)
+
+
+async def _keep_ends_fresh(consumer: Consumer) -> None:
+    while True:
+        await asyncio.sleep(ENDS_INTERVAL_S)
+        await consumer.refresh_ends()
 
 
 async def _until_it_ends(app: WorkerApp) -> None:

@@ -284,8 +284,12 @@ class Delivery:
                 for partition, tracker in trackers.items()
                 if (point := tracker.commit_point()) is not None
             }
-            if points and not await self._source.commit_points(points):
+            if not points:
+                return True
+            if not await self._source.commit_points(points):
+                self._metrics.commit("kept")
                 return False
+            self._metrics.commit("done")
             for partition, point in points.items():
                 trackers[partition].committed(point)
             return True

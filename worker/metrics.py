@@ -28,6 +28,7 @@ from worker.records import OutcomeKind
 Stage = Literal["queue", "fetch", "decode", "cache", "embed", "tag", "publish"]
 CacheTier = Literal["process", "redis", "url"]
 CacheResult = Literal["hit", "miss", "error"]
+CommitResult = Literal["done", "kept"]
 ReloadResult = Literal["swapped", "refused"]
 ShadowOutcome = Literal["compared", "dropped", "failed"]
 ShadowVerdict = Literal["both", "live_only", "shadow_only"]
@@ -90,7 +91,11 @@ class Metrics:
             "result",
         )
         self._model_reloads = {result: reloads.labels(result) for result in get_args(ReloadResult)}
-        self._redis_up = self.gauge("redis_up", "1 when the last request to Redis was answered, else 0.")
+        commits = self.counter(
+            "commits_total", "Attempts to commit what is done, by whether the broker took them.", "result"
+        )
+        self._commits = {result: commits.labels(result) for result in get_args(CommitResult)}
+        self._redis_up: Gauge | None = None
 
     # What happened to a post
 
@@ -136,7 +141,9 @@ class Metrics:
         self._cache_requests[tier, result].inc(count)
 
     def redis_up(self, up: bool) -> None:
-        """Redis answered, or did not."""
+        """Redis answered, or did not; without a Redis there is no such series."""
+        if self._redis_up is None:
+            self._redis_up = self.gauge("redis_up", "1 when the last request to Redis was answered, else 0.")
         self._redis_up.set(up)
 
     def model(self, name: str, fingerprint: str, device: str) -> None:
@@ -166,6 +173,14 @@ class Metrics:
     def lag(self, topic: str, partition: int, posts: int) -> None:
         """This many posts lie between a partition's committed offset and its end."""
         self._lag.labels(topic, str(partition)).set(posts)
+
+    def commit(self, result: CommitResult) -> None:
+        """What is done was committed, or is kept for the next time."""
+        self._commits[result].inc()
+
+    def ready(self, is_ready: Callable[[], bool]) -> None:
+        """Exposes what /ready says, read at each scrape; call once."""
+        self.gauge("ready", "1 when the worker is ready, as /ready says, else 0.").set_function(is_ready)
 
     def forget_lag(self) -> None:
         """Partitions changed hands: lag of those given away is another worker's to tell."""

@@ -14,6 +14,7 @@ def exposed_labels():
     metrics.gpu_memory(float)
     metrics.redis_up(True)
     metrics.shadow()
+    metrics.ready(bool)
     page = metrics.render()[0].decode()
     # series of these come with partitions and a model
     labels = {name: {} for name in re.findall(r"^# TYPE (mner_\w+) gauge", page, re.MULTILINE)}

@@ -147,6 +147,20 @@ async def test_posts_are_published_and_then_committed_with_the_last_ones_timesta
     assert lab.source.commits == [{ZERO: CommitPoint(3, 1_002)}]
 
 
+async def test_commits_are_counted_by_whether_the_broker_took_them(lab):
+    await lab.delivery.commit()
+    await lab.delivery.accept(fetch(0, 3))
+    await until_settled()
+    lab.source.refuses = True
+    await lab.delivery.commit()
+    lab.source.refuses = False
+    await lab.delivery.commit()
+    await lab.delivery.commit()
+    page = lab.metrics.render()[0].decode()
+    assert 'mner_commits_total{result="done"} 1.0' in page
+    assert 'mner_commits_total{result="kept"} 1.0' in page
+
+
 async def test_nothing_is_committed_before_it_is_confirmed(lab):
     lab.publisher.gate.clear()
     await lab.delivery.accept(fetch(0, 3))

@@ -97,6 +97,16 @@ def test_gauges_say_how_things_stand() -> None:
     assert sample(metrics, "redis_up") == 1
 
 
+def test_without_a_redis_nothing_is_said_of_one() -> None:
+    assert sample(Metrics(), "redis_up") is None
+
+
+def test_readiness_is_read_at_each_scrape() -> None:
+    metrics, ready = Metrics(), [False, True]
+    metrics.ready(lambda: ready.pop(0))
+    assert [sample(metrics, "ready"), sample(metrics, "ready")] == [0, 1]
+
+
 def test_lag_of_partitions_given_away_is_forgotten() -> None:
     metrics = Metrics()
     metrics.lag("posts", 0, 40)

@@ -28,6 +28,8 @@ class Broker:
         self.begins: dict[TP, int] = defaultdict(int)
         self.commits: dict[TP, CommitPoint] = {}
         self.positions: dict[TP, int] = {}
+        self.told_ends: dict[TP, int] = {}
+        self.end_errors: list[Exception] = []
         self.read_size = 3
         self.seek_errors: list[Exception] = []
         self.before_reply = lambda: None
@@ -43,6 +45,7 @@ class Broker:
         reads = {}
         for partition in sorted(partitions):
             start, log = self.positions.get(partition, 0), self.logs[partition]
+            self.told_ends[partition] = len(log)
             if start > len(log) or start < self.begins[partition]:
                 start = self.begins[partition]
             records = log[start : start + self.read_size]
@@ -72,7 +75,12 @@ class Broker:
         return True
 
     def highwater(self, partition):
-        return len(self.logs[partition])
+        return self.told_ends.get(partition)
+
+    async def refresh_ends(self):
+        if self.end_errors:
+            raise self.end_errors.pop()
+        self.told_ends = {partition: len(log) for partition, log in self.logs.items()}
 
 
 class Offline(Consumer):
@@ -235,6 +243,19 @@ async def test_lag_counts_from_what_was_committed():
     assert consumer.lag() == {ZERO: 5, ONE: 4}
     await consumer.commit_points({ZERO: CommitPoint(7, 1_006)})
     assert consumer.lag() == {ZERO: 2, ONE: 4}
+
+
+async def test_lag_grows_while_nothing_is_read_and_stays_as_it_was_where_the_broker_does_not_tell():
+    broker = Broker(p0=9)
+    consumer = Offline(broker)
+    await consumer.messages()
+    broker.logs[ZERO] = Broker.log(0, 30)
+    await consumer.refresh_ends()
+    assert consumer.lag() == {ZERO: 30}
+    broker.logs[ZERO] = Broker.log(0, 40)
+    broker.end_errors.append(TimeoutError())
+    await consumer.refresh_ends()
+    assert consumer.lag() == {ZERO: 30}
 
 
 @settings(max_examples=80, deadline=None)

@@ -190,6 +190,19 @@ class Client(driver.AIOKafkaConsumerThread):
         state = _states(self._ensure_consumer()).get(tp)
         return None if state is None else state.highwater
 
+    async def refresh_ends(self) -> None:
+        """Ask where the partitions end: that comes with fetches otherwise, and none are made while nothing is taken.
+
+        Raises KafkaError or TimeoutError where the broker does not tell in time.
+        """
+        consumer = self._ensure_consumer()
+        if assigned := list(consumer.assignment()):
+            async with asyncio.timeout(SEEK_TIMEOUT_S):
+                ends = await consumer.end_offsets(assigned)
+            for partition, state in _states(consumer).items():
+                if partition in ends:
+                    state.highwater = ends[partition]
+
     @staticmethod
     def _positions(consumer: AIOKafkaConsumer) -> dict[TP, int]:
         states = _states(consumer)

@@ -177,6 +177,15 @@ class Consumer(driver.Consumer):
             self._committed.update({partition: point.offset for partition, point in points.items()})
         return committed
 
+    async def refresh_ends(self) -> None:
+        """Learn where the partitions end, also while nothing is read; what the broker does not tell stays as it was."""
+        if not self._committed or self.rebalancing:
+            return
+        try:
+            await self._thread.refresh_ends()
+        except (KafkaError, TimeoutError) as error:
+            logger.debug("not told where the partitions end: %r", error)
+
     def lag(self) -> dict[Partition, int]:
         """How far each partition's committed offset is behind its end, as far as the broker has told."""
         ends = {partition: self._thread.highwater(TP(*partition)) for partition in self._committed}

@@ -32,6 +32,7 @@ LOOK_UP_TIMEOUT_S = 10.0
 METADATA_MAX_AGE_MS = 5_000  # how soon new partitions are noticed
 SILENCE_S = 10.0  # without a record for so long, the broker is asked whether it is there
 STALLED_S = 30.0
+LAST_BATCH_TIMEOUT_S = 5.0
 STOP_ATTEMPTS, STOP_PAUSE_S = 10, 0.5
 
 
@@ -217,7 +218,7 @@ class TopicReader:
         self, partitions: Collection[TopicPartition]
     ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
         """Where to start, and the ends; as offsets, for what is published from here on would move "the end"."""
-        ends = await self._consumer.end_offsets(partitions)
+        ends = await self._behind_the_last_batches(await self._consumer.end_offsets(partitions))
         match self._start:
             case "now":
                 return ends, ends
@@ -227,6 +228,18 @@ class TopicReader:
                 found = await self._consumer.offsets_for_times(dict.fromkeys(partitions, _milliseconds(moment)))
                 first = {partition: ends[partition] if at is None else at.offset for partition, at in found.items()}
                 return first, ends
+
+    async def _behind_the_last_batches(self, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """The ends as reading finds them: the embedded broker tells the second offset of the last batch for the end."""
+        self._read_from({partition: end - 1 for partition, end in ends.items() if end > 0})
+        found, deadline = dict(ends), time.monotonic() + LAST_BATCH_TIMEOUT_S
+        while self._next and time.monotonic() < deadline:
+            await self._consumer.getmany(timeout_ms=POLL_MS)
+            positions = await self._positions(self._next)
+            found = {partition: max(end, positions.get(partition, 0)) for partition, end in ends.items()}
+            if all(position >= ends[partition] for partition, position in positions.items()):
+                break
+        return found
 
     def _read_from(self, positions: Mapping[TopicPartition, int]) -> None:
         self._next = dict(positions)

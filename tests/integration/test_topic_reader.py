@@ -89,6 +89,16 @@ async def test_what_is_present_ends_though_more_comes_and_can_be_read_again(lab)
         assert [record.value async for record in reader.present()] == [b"1", b"2"]
 
 
+async def test_the_whole_of_the_last_batch_is_present(lab) -> None:
+    sent = [await lab.producer.send(lab.entities_topic, str(number).encode(), partition=0) for number in range(5)]
+    assert [(await confirmation).offset for confirmation in sent] == [0, 1, 2, 3, 4]
+    async with TopicReader(settings(lab.bootstrap), lab.entities_topic) as reader:
+        assert [record.value async for record in reader.present()] == [b"0", b"1", b"2", b"3", b"4"]
+    async with TopicReader(settings(lab.bootstrap), lab.entities_topic, start="now") as reader:
+        await send(lab, b"new")
+        assert await first(reader, 1) == [b"new"]
+
+
 async def test_nothing_present_is_nothing_read(lab) -> None:
     async with TopicReader(settings(lab.bootstrap), lab.entities_topic) as reader:
         assert [record async for record in reader.present()] == []

@@ -41,6 +41,7 @@ HOMES = {
         "mner_model.report_commands",
         "mner_model.teaching_commands",
         "worker.cli",
+        "worker.option_types",
     ],
     "pydantic": [
         "mner_model.fields",

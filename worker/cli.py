@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from worker.errors import DeadReason, ExitStatus, SettingsRefused
+from worker.option_types import PatternType, PlaceType, StartType, UrlType
 
 
 class _Group(click.Group):
@@ -158,46 +159,10 @@ def schemas(folder: Path | None, asyncapi: bool) -> None:
 # Watching: tail, top, dead
 
 
-class _StartType(click.ParamType):
-    name = "start"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from datetime import UTC, datetime
-
-        from worker.reading_start import parse_start
-
-        try:
-            return parse_start(value, datetime.now(UTC))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _PatternType(click.ParamType):
-    name = "regex"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        import regex
-
-        try:
-            return regex.compile(value)
-        except regex.error as error:
-            self.fail(f"received {value!r}, expected a regular expression: {error}", param, ctx)
-
-
-class _PlaceType(click.ParamType):
-    name = "place"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        partition, _, offset = value.partition(":")
-        if not (value.isascii() and partition.isdigit() and offset.isdigit()):
-            self.fail(f"received {value!r}, expected PARTITION:OFFSET, such as 0:17", param, ctx)
-        return int(partition), int(offset)
-
-
 _from = click.option(
     "--from",
     "start",
-    type=_StartType(),
+    type=StartType(),
     metavar="beginning|now|TIME",
     help="Where to start; TIME as in 2026-11-22T01:02:03Z, or a span back as in 90s, 15m, 2h, 1d.",
 )
@@ -221,7 +186,7 @@ _reasons = click.option(
 )
 @click.option(
     "--match",
-    type=_PatternType(),
+    type=PatternType(),
     metavar="REGEX",
     help="Only records with a mention (of that type) whose text has a match, as in '(?i)amsterdam'.",
 )
@@ -244,24 +209,12 @@ def tail(types: Sequence[str], match: Any, start: Any, count: int | None) -> Non
     sys.exit(run_tail(settings, TailOptions(selection=selection, start=start or "now", count=count)))
 
 
-class _UrlType(click.ParamType):
-    name = "url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from worker.top.addresses import metrics_url
-
-        try:
-            return metrics_url(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 @main.command()
 @click.option(
     "--url",
     "urls",
     multiple=True,
-    type=_UrlType(),
+    type=UrlType(),
     help="A worker's metrics page, or its host:port; given more than once the workers are added up.  "
     "[default: MNER_HTTP_HOST and MNER_HTTP_PORT on this machine]",
 )
@@ -313,7 +266,7 @@ def dead_list(reasons: Sequence[str], start: Any, count: int | None) -> None:
 
 
 @dead.command("show")
-@click.argument("place", type=_PlaceType(), metavar="PARTITION:OFFSET")
+@click.argument("place", type=PlaceType(), metavar="PARTITION:OFFSET")
 def dead_show(place: tuple[int, int]) -> None:
     """Show one dead letter wholly: headers, key and value, as text or, where they are none, in base64."""
     from worker.settings import Settings

@@ -6,7 +6,6 @@ For commands that people run: `tail` follows a topic, `dead` reads what is in on
 import asyncio
 import contextlib
 import heapq
-import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from datetime import datetime
@@ -19,6 +18,7 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from worker.broker import client_options, remedy
+from worker.last_words import LastWords
 from worker.reading_start import Start
 from worker.records import ConsumedRecord
 from worker.settings import Settings
@@ -57,7 +57,7 @@ class TopicReader:
         self._start = start
         self._until = until
         self._waiting = waiting
-        self._last_words = _LastWords()
+        self._last_words = LastWords()
         self._is_started = False
         self._cluster = ClusterMetadata()
         self._first: dict[TopicPartition, int] = {}
@@ -303,38 +303,6 @@ class TopicReader:
         except (KafkaError, TimeoutError):
             return False
         return True
-
-
-class _LastWords(logging.Handler):
-    """Keeps what aiokafka last complained of: its exceptions do not say why a broker could not be had."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._text = ""
-        self._logger = logging.getLogger("aiokafka")
-
-    def listen(self) -> None:
-        """From here on."""
-        self._level, self._propagates = self._logger.level, self._logger.propagate
-        if self._logger.getEffectiveLevel() > logging.DEBUG:
-            # it is ours to say, once
-            self._logger.setLevel(logging.WARNING)
-            self._logger.propagate = False
-        self._logger.addHandler(self)
-
-    def silence(self) -> None:
-        """Leave the logger as it was."""
-        self._logger.removeHandler(self)
-        self._logger.setLevel(self._level)
-        self._logger.propagate = self._propagates
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
-        self._text = record.getMessage()
-
-    def because(self) -> str:
-        """To end a sentence with; empty where there was no complaint."""
-        return f" ({self._text})" if self._text else ""
 
 
 def _milliseconds(moment: datetime) -> int:

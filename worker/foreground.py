@@ -23,7 +23,7 @@ def run_in_foreground(command: Coroutine[Any, Any, ExitStatus], interrupted: Exi
     before = signal.getsignal(signal.SIGTERM)
     try:
         return asyncio.run(_until_nobody_reads(command))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return interrupted
     except BrokenPipeError:
         _write_into_the_void()
@@ -46,9 +46,7 @@ def quiet_clients(settings: Settings) -> None:
 
 
 async def _until_nobody_reads(command: Coroutine[Any, Any, ExitStatus]) -> ExitStatus:
-    # asyncio.run gave Ctrl-C a handler that cancels this task, the second one even a write that waits for its reader;
-    # a container's stop, or a kill, deserves the same.
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    _heed_sigterm()
     running = asyncio.ensure_future(command)
     reader_left = asyncio.Event()
     watching = _watch_reader(reader_left)
@@ -64,6 +62,23 @@ async def _until_nobody_reads(command: Coroutine[Any, Any, ExitStatus]) -> ExitS
         for task in (running, leaving):
             task.cancel()
         await asyncio.gather(running, leaving, return_exceptions=True)
+
+
+def _heed_sigterm() -> None:
+    """As asyncio.run does Ctrl-C: the first cancels this task, the second ends even a write that waits for its reader.
+
+    Not by the handler that Ctrl-C has: a shell that starts a command in the background has it ignore that.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+
+    def terminate(*_: object) -> None:
+        if task.cancelling():
+            raise KeyboardInterrupt
+        task.cancel()
+        loop.call_soon_threadsafe(lambda: None)  # a loop that sleeps would notice later
+
+    signal.signal(signal.SIGTERM, terminate)
 
 
 def _watch_reader(left: asyncio.Event) -> int | None:

@@ -105,6 +105,21 @@ async def test_ctrl_c_ends_it_well(embedded_lab, signal_number) -> None:
     assert command.said == ""
 
 
+async def test_sigterm_ends_it_well_where_a_shell_has_it_ignore_ctrl_c(embedded_lab) -> None:
+    await publish(embedded_lab, ADA)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for `command &` in a script; children inherit it
+    try:
+        command = await Command(["tail", "--from", "1h"], environ_of(embedded_lab)).__aenter__()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        assert await command.line() == ADA + b"\n"
+        command.interrupt(signal.SIGTERM)
+        assert await command.end() == ExitStatus.DONE
+    finally:
+        await command.__aexit__()
+
+
 async def test_a_reader_that_leaves_ends_it_without_a_word_though_nothing_more_comes(embedded_lab) -> None:
     lab = embedded_lab
     await publish(lab, ADA)

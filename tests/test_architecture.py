@@ -19,10 +19,18 @@ PACKAGES = ("worker", "mner_model")
 HOMES = {
     "faust": ["worker.app", "worker.delivery", "worker.transport"],
     "mode": ["worker.app", "worker.delivery", "worker.transport"],
-    "aiokafka": ["worker.broker", "worker.demo", "worker.publisher", "worker.topics", "worker.transport"],
+    "aiokafka": [
+        "worker.broker",
+        "worker.dead",
+        "worker.demo",
+        "worker.publisher",
+        "worker.topic_reader",
+        "worker.topics",
+        "worker.transport",
+    ],
     "redis": ["worker.embedding_cache"],
-    "prometheus_client": ["worker.metrics"],
-    "aiohttp": ["worker.demo", "worker.health", "worker.image_fetcher", "worker.name_resolution"],
+    "prometheus_client": ["worker.metrics", "worker.scrape"],
+    "aiohttp": ["worker.demo", "worker.health", "worker.image_fetcher", "worker.name_resolution", "worker.top"],
     "click": [
         "mner_model.caption_commands",
         "mner_model.cli",
@@ -33,6 +41,7 @@ HOMES = {
         "mner_model.report_commands",
         "mner_model.teaching_commands",
         "worker.cli",
+        "worker.option_types",
     ],
     "pydantic": [
         "mner_model.fields",

@@ -7,13 +7,14 @@ sees it, one code point for one, so that the offsets still fit.
 import base64
 import json
 import unicodedata
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import BinaryIO, Protocol
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from worker.dead.letter import DeadLetter
 from worker.messages import Entity, EntityRecord, EntityType, ImageReport, ImageStatus
 
 TYPE_COLOURS: dict[EntityType, str] = {"PER": "magenta", "LOC": "green", "ORG": "cyan", "MISC": "yellow"}
@@ -25,44 +26,38 @@ VALUE_PREVIEW_CHARACTERS = 100
 _UNSAFE = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A dead letter as it lies on its topic."""
-
-    reason: str
-    detail: str
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-
-
 class RecordView(Protocol):
     """Shows each answer as it comes."""
 
-    def record(self, value: bytes, latency_s: float | None) -> None:
+    def record(self, value: bytes, latency_s: float | None = None, *, published_at: datetime | None = None) -> None:
         """An entity record, in the bytes that were published."""
+
+    def deleted(self, key: bytes, *, published_at: datetime | None = None) -> None:
+        """The record under this key was deleted."""
 
     def dead_letter(self, letter: DeadLetter, latency_s: float | None) -> None:
         """A post that could not be answered otherwise."""
 
 
 class JsonLines:
-    """One JSON object a line and nothing else: records as published, dead letters under "dead"."""
+    """One JSON object a line and nothing else: records as published, deletions and dead letters under their names."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
-    def record(self, value: bytes, latency_s: float | None) -> None:
-        """The record's own bytes."""
-        self._line(value)
+    def record(self, value: bytes, latency_s: float | None = None, *, published_at: datetime | None = None) -> None:
+        """The record's own bytes; written anew only where another producer broke it over lines."""
+        self._line(json.dumps(json.loads(value)).encode() if b"\n" in value or b"\r" in value else value)
+
+    def deleted(self, key: bytes, *, published_at: datetime | None = None) -> None:
+        """The id of the post; in base64 where it is not text."""
+        self._line(json.dumps(text_or_base64("deleted", key), ensure_ascii=False).encode())
 
     def dead_letter(self, letter: DeadLetter, latency_s: float | None) -> None:
         """The reason, where the post was, and the post; in base64 where it is not text."""
-        place = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
         why = {"reason": letter.reason, "detail": letter.detail}
-        fields = {**why, **place, **_text_or_base64("key", letter.key), **_text_or_base64("value", letter.value)}
+        post = text_or_base64("key", letter.key) | text_or_base64("value", letter.value)
+        fields = {**why, **letter.source._asdict(), **post}
         self._line(json.dumps({"dead": fields}, ensure_ascii=False).encode())
 
     def _line(self, line: bytes) -> None:
@@ -77,16 +72,24 @@ class Terminal:
         self._console = console
         self._legend_is_due = True
 
-    def record(self, value: bytes, latency_s: float | None) -> None:
+    def record(self, value: bytes, latency_s: float | None = None, *, published_at: datetime | None = None) -> None:
         """Three lines: which post, its text with the mentions marked, the mentions with what is known of each."""
         self._legend()
         record = EntityRecord.decode(value)
-        head = Text.assemble(("▌ ", "blue"), (printable(record.post_id), "bold"), (_took(latency_s), "dim"))
+        when = _took(latency_s) + _at(published_at)
+        head = Text.assemble(("▌ ", "blue"), (printable(record.post_id), "bold"), (when, "dim"))
         head.append(_image(record.image), "dim" if _image_is_fine(record.image) else "yellow")
         self._console.print(head)
         if record.text:
             self._console.print(Padding(marked(record.text, record.entities), (0, 0, 0, 2)))
         self._console.print(Padding(_mentions(record.entities, self._console.width - 2), (0, 0, 1, 2)))
+
+    def deleted(self, key: bytes, *, published_at: datetime | None = None) -> None:
+        """One line."""
+        self._legend()
+        post_id = printable(key.decode("utf-8", "replace"))
+        head = Text.assemble(("▌ ", "yellow"), (post_id, "bold"), (_at(published_at), "dim"), ("  deleted", "yellow"))
+        self._console.print(head, end="\n\n")
 
     def dead_letter(self, letter: DeadLetter, latency_s: float | None) -> None:
         """The reason, and how the post begins."""
@@ -164,6 +167,14 @@ def _took(latency_s: float | None) -> str:
     return "" if latency_s is None else f"  {latency_s * 1_000:,.0f} ms"
 
 
+def _at(moment: datetime | None) -> str:
+    """In the reader's own time zone; the day only where it is another."""
+    if moment is None:
+        return ""
+    local, today = moment.astimezone(), datetime.now(UTC).astimezone().date()
+    return f"  {local:%H:%M:%S}" if local.date() == today else f"  {local:%Y-%m-%d %H:%M:%S}"
+
+
 def _image(image: ImageReport) -> str:
     match image.status:
         case ImageStatus.ABSENT if image.reason is None:
@@ -180,7 +191,8 @@ def _image_is_fine(image: ImageReport) -> bool:
     return image.status in (ImageStatus.ABSENT, ImageStatus.USED)
 
 
-def _text_or_base64(name: str, value: bytes | None) -> dict[str, str | None]:
+def text_or_base64(name: str, value: bytes | None) -> dict[str, str | None]:
+    """One JSON field: the text under this name or, where it is none, the bytes in base64 under `name_base64`."""
     if value is None:
         return {name: None}
     try:

@@ -5,7 +5,7 @@ Knows nothing of Kafka clients: a consumed record is anything with a topic, an o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol, Self
 
 from worker.errors import DeadReason, Rejected
 
@@ -33,6 +33,22 @@ class ConsumedRecord(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+
+
+class Place(NamedTuple):
+    """Where a record lies."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @classmethod
+    def of(cls, record: ConsumedRecord) -> Self:
+        """Where this one does."""
+        return cls(record.topic, record.partition, record.offset)
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.partition}:{self.offset}"
 
 
 @dataclass(frozen=True, slots=True)

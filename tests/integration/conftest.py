@@ -75,6 +75,12 @@ async def lab(make_lab, bootstrap):
 
 
 @pytest.fixture
+async def embedded_lab(make_lab, embedded_bootstrap):
+    """A lab on the embedded broker, for what no broker has a say in."""
+    return await make_lab(embedded_bootstrap).open()
+
+
+@pytest.fixture
 async def kafka_lab(make_lab, kafka_bootstrap):
     """A lab on Apache Kafka, for what the embedded broker has not."""
     return await make_lab(kafka_bootstrap).open()

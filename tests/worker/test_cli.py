@@ -29,19 +29,38 @@ def test_help_lists_the_commands_without_waiting_for_a_model_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
-    assert all(command in done.stdout for command in ("run", "demo", "topics", "settings", "schemas"))
+    assert all(
+        command in done.stdout for command in ("run", "demo", "topics", "settings", "schemas", "tail", "top", "dead")
+    )
 
 
 @pytest.mark.parametrize(
-    "arguments", [["walk"], ["run", "--fast"], ["settings", "--json", "--markdown"], ["demo", "--rate", "0"]]
+    "arguments",
+    [
+        ["walk"],
+        ["run", "--fast"],
+        ["settings", "--json", "--markdown"],
+        ["demo", "--rate", "0"],
+        ["tail", "--from", "yesterday"],
+        ["tail", "--match", "(unclosed"],
+        ["tail", "--type", "person"],
+        ["tail", "--count", "0"],
+        ["top", "--url", "ftp://host/metrics"],
+        ["top", "--interval", "0"],
+        ["dead", "list", "--reason", "boredom"],
+        ["dead", "show", "17"],
+        ["dead", "show", "-1:2"],
+    ],
 )
 def test_wrong_usage_ends_with_status_2(arguments: list[str]) -> None:
     assert mner_worker(*arguments).exit_code == ExitStatus.WRONG_USAGE
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "settings"])
+@pytest.mark.parametrize(
+    "command", ["run", "demo", "settings", "tail", "top", "dead list", "dead show 0:1", "dead replay"]
+)
 def test_refused_settings_are_all_told_each_on_its_line_with_status_78(command: str) -> None:
-    result = mner_worker(command, MNER_BATCH_MAX_POSTS="none", MNER_DEVISE="cpu")
+    result = mner_worker(*command.split(), MNER_BATCH_MAX_POSTS="none", MNER_DEVISE="cpu")
     assert result.exit_code == ExitStatus.SETTINGS_REFUSED
     problems = result.stderr.splitlines()
     assert [problem.split(":")[0] for problem in problems] == ["MNER_DEVISE", "MNER_BATCH_MAX_POSTS"]
@@ -91,6 +110,21 @@ def test_topics_that_cannot_be_made_are_one_line_and_status_1(monkeypatch: pytes
     assert (result.exit_code, result.stdout) == (ExitStatus.FAILED, "")
     assert result.stderr.startswith("no topics could be made at 127.0.0.1:")
     assert result.stderr.count("\n") == 1
+
+
+def test_nothing_is_sent_again_where_nobody_can_be_asked_and_nobody_agreed() -> None:
+    result = mner_worker("dead", "replay")
+    assert (result.exit_code, result.stdout) == (ExitStatus.WRONG_USAGE, "")
+    assert "expected --yes, or --dry-run" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["dead list", "dead show 0:1", "dead replay --yes", "dead replay --dry-run"])
+def test_dead_letters_without_a_broker_are_one_line_and_status_1(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNER_BROKERS", f"127.0.0.1:{free_port()}")
+    result = mner_worker(*command.split())
+    assert (result.exit_code, result.stdout) == (ExitStatus.FAILED, "")
+    assert result.stderr.startswith("no broker at 127.0.0.1:")
+    assert "Connect call failed" in result.stderr.splitlines()[0]
 
 
 @pytest.mark.integration

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from worker.dead.letter import DeadLetter
 from worker.messages import Entity, EntityRecord, EntityType, ImageReport, ImageStatus, ModelReport
-from worker.record_view import DeadLetter, JsonLines, Terminal, printable
+from worker.record_view import JsonLines, Terminal, printable
+from worker.records import Place
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -46,7 +48,17 @@ def record(text: str, *entities: Entity, image: ImageStatus = ImageStatus.ABSENT
 
 
 def letter(value: bytes | None = b"garbage", detail: str = "no") -> DeadLetter:
-    return DeadLetter("not_json", detail, "posts", 2, 7, b"k", value)
+    return DeadLetter(
+        place=Place("posts.dead", 0, 3),
+        published_at=NOW,
+        reason="not_json",
+        detail=detail,
+        source=Place("posts", 2, 7),
+        failed_at="2026-01-02T00:00:00.000Z",
+        attempts=1,
+        key=b"k",
+        value=value,
+    )
 
 
 def on_terminal(value: bytes, latency_s: float | None = None, width: int = 80, colour: bool = False) -> str:

@@ -5,19 +5,21 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
 from worker.broker import client_options
+from worker.dead.letter import read_letter
 from worker.demo.ledger import Ledger, SentPost
 from worker.demo.posts import PostLine
 from worker.demo.summary import Tally
 from worker.messages import EntityRecord
-from worker.record_view import DeadLetter, RecordView
+from worker.record_view import RecordView
+from worker.records import ConsumedRecord
 from worker.settings import Settings
+from worker.topic_reader import MAX_RECORD_BYTES, TopicReader
 
 MAX_OPEN_POSTS = 64
-MAX_RECORD_BYTES = 32 * 1024 * 1024
 
 
 class AnswersStopped(RuntimeError):
@@ -39,14 +41,8 @@ class Exchange:
         self._producer = await self._stack.enter_async_context(
             AIOKafkaProducer(**client_options(self._settings), max_request_size=MAX_RECORD_BYTES, acks="all")
         )
-        self._consumer = await self._stack.enter_async_context(
-            AIOKafkaConsumer(
-                *(self._settings.entities_topic, self._settings.dead_topic),
-                **client_options(self._settings),
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                max_partition_fetch_bytes=MAX_RECORD_BYTES,
-            )
+        self._answers = await self._stack.enter_async_context(
+            TopicReader(self._settings, self._settings.entities_topic, self._settings.dead_topic)
         )
         return self
 
@@ -76,11 +72,11 @@ class Exchange:
 
     async def read_answers(self) -> None:
         """Show and count answers as they are published, for as long as it is let."""
-        async for message in self._consumer:
+        async for message in self._answers.follow():
             if message.topic == self._settings.dead_topic:
                 self._dead_letter(message)
             elif message.value is not None:
-                self._record(message)
+                self._record(message.value, message.timestamp)
             self._answered.set()
 
     async def _send(self, post: PostLine) -> None:
@@ -101,28 +97,15 @@ class Exchange:
                 f"no answer came for {patience_s:g} s; posts waiting for one: {self.ledger.open:,}"
             ) from None
 
-    def _record(self, message: Any) -> None:
-        record = EntityRecord.decode(message.value)
-        latency_s = self.ledger.record(record.post_id, message.timestamp)
+    def _record(self, value: bytes, timestamp_ms: int) -> None:
+        record = EntityRecord.decode(value)
+        latency_s = self.ledger.record(record.post_id, timestamp_ms)
         self.tally.record(record)
-        self._view.record(message.value, latency_s)
+        self._view.record(value, latency_s)
 
-    def _dead_letter(self, message: Any) -> None:
-        letter = _dead_letter(message)
+    def _dead_letter(self, message: ConsumedRecord) -> None:
+        letter = read_letter(message)
         post_id = letter.key.decode("utf-8", "replace") if letter.key is not None else None
-        latency_s = self.ledger.dead_letter((letter.partition, letter.offset), post_id, message.timestamp)
+        latency_s = self.ledger.dead_letter((letter.source.partition, letter.source.offset), post_id, message.timestamp)
         self.tally.dead_letter(letter)
         self._view.dead_letter(letter, latency_s)
-
-
-def _dead_letter(message: Any) -> DeadLetter:
-    headers = {name: value.decode("utf-8", "replace") for name, value in message.headers}
-    return DeadLetter(
-        reason=headers["error.reason"],
-        detail=headers["error.detail"],
-        topic=headers["source.topic"],
-        partition=int(headers["source.partition"]),
-        offset=int(headers["source.offset"]),
-        key=message.key,
-        value=message.value,
-    )

@@ -1,0 +1,1 @@
+"""What became dead letters: read, listed, shown, sent again."""

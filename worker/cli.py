@@ -1,4 +1,4 @@
-"""`mner-worker`: run the worker, try it, make its topics, look at its settings and its messages' schemas.
+"""`mner-worker`: run the worker, try it, make its topics, feed it, look at its settings and its messages' schemas.
 
 Data goes to standard output, everything else to standard error. What a command needs is imported inside it, so that
 `--help` does not wait for a model library.
@@ -13,6 +13,8 @@ from typing import Any
 import click
 
 from worker.errors import ExitStatus, SettingsRefused
+
+_DAYS = click.FloatRange(min=0, min_open=True)
 
 
 class _Group(click.Group):
@@ -108,21 +110,83 @@ def settings(as_json: bool, markdown: bool) -> None:
 @main.command()
 @click.option("--partitions", type=click.IntRange(1), default=4, show_default=True, help="Of all but dead letters.")
 @click.option("--replication", type=click.IntRange(1), default=1, show_default=True, help="Copies of each partition.")
-def topics(partitions: int, replication: int) -> None:
-    """Make those of the worker's topics that are missing, and print their names; existing ones are left as they are."""
+@click.option(
+    "--min-insync",
+    type=click.IntRange(1),
+    help="Copies that must have a record before it is confirmed.  [default: one less than --replication]",
+)
+@click.option(
+    "--retention-days",
+    type=_DAYS,
+    default=7.0,
+    show_default=True,
+    help="How long posts and mentions are kept, and tombstones of entity records.",
+)
+@click.option("--dead-retention-days", type=_DAYS, default=30.0, show_default=True, help="The same of dead letters.")
+def topics(
+    partitions: int, replication: int, min_insync: int | None, retention_days: float, dead_retention_days: float
+) -> None:
+    """Make those of the worker's topics that are missing, and print their names; existing ones are left as they are.
+
+    Records are compacted, the last one of each post stays; everything else goes when it is older than its retention.
+    """
     import asyncio
 
     from worker.settings import Settings
-    from worker.topics import TopicsUnavailable, make_worker_topics
+    from worker.topics import DAY_S, TopicsUnavailable, make_worker_topics
 
-    settings = Settings.load()
+    if min_insync is not None and min_insync > replication:
+        raise click.UsageError(f"--min-insync: received {min_insync}, expected at most --replication, {replication}")
+    making = make_worker_topics(
+        Settings.load(),
+        partitions=partitions,
+        replication_factor=replication,
+        min_insync=min_insync,
+        retention_s=retention_days * DAY_S,
+        dead_retention_s=dead_retention_days * DAY_S,
+    )
     try:
-        made = asyncio.run(make_worker_topics(settings, partitions=partitions, replication_factor=replication))
+        made = asyncio.run(making)
     except TopicsUnavailable as error:
         click.echo(error, err=True)
         sys.exit(ExitStatus.FAILED)
     for name in made:
         click.echo(name)
+
+
+@main.command()
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True, help="Posts a second."
+)
+@click.option(
+    "--count", type=click.IntRange(1), help="End after so many posts.  [default: never; with --posts its lines]"
+)
+@click.option(
+    "--posts",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Send these JSON lines instead of the sample; - for standard input.",
+)
+@click.option(
+    "--pictures-host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Name by which workers reach this machine for the sample's pictures; any but loopback listens to all.",
+)
+@click.option(
+    "--pictures-port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port of the same."
+)
+def feed(rate: float, count: int | None, posts: Path | None, pictures_host: str, pictures_port: int) -> None:
+    """Send posts to the topic of posts at a steady pace, each confirmed by the broker, and say how many there were.
+
+    The sample comes again and again, every time under new ids, and so do your own posts where --count asks for more
+    than there are. Workers fetch the sample's pictures from here: name this host and port in their
+    MNER_IMAGE_ALLOW_HOSTS. Ends with status 0 on Ctrl-C or SIGTERM, 1 when a post could not be sent.
+    """
+    from worker.demo.feed import FeedOptions, run_feed
+    from worker.settings import Settings
+
+    options = FeedOptions(rate, count, posts, pictures_host, pictures_port)
+    sys.exit(run_feed(Settings.load(), options))
 
 
 @main.command()

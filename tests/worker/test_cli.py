@@ -29,17 +29,26 @@ def test_help_lists_the_commands_without_waiting_for_a_model_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
-    assert all(command in done.stdout for command in ("run", "demo", "topics", "settings", "schemas"))
+    assert all(command in done.stdout for command in ("run", "demo", "feed", "topics", "settings", "schemas"))
+
+
+WRONG_USAGES = [
+    ["topics", "--replication", "2", "--min-insync", "3"],
+    ["topics", "--retention-days", "0"],
+    ["feed", "--count", "0"],
+    ["feed", "--posts", "/no/such/file"],
+]
 
 
 @pytest.mark.parametrize(
-    "arguments", [["walk"], ["run", "--fast"], ["settings", "--json", "--markdown"], ["demo", "--rate", "0"]]
+    "arguments",
+    [["walk"], ["run", "--fast"], ["settings", "--json", "--markdown"], ["demo", "--rate", "0"], *WRONG_USAGES],
 )
 def test_wrong_usage_ends_with_status_2(arguments: list[str]) -> None:
     assert mner_worker(*arguments).exit_code == ExitStatus.WRONG_USAGE
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "settings"])
+@pytest.mark.parametrize("command", ["run", "demo", "settings", "topics", "feed"])
 def test_refused_settings_are_all_told_each_on_its_line_with_status_78(command: str) -> None:
     result = mner_worker(command, MNER_BATCH_MAX_POSTS="none", MNER_DEVISE="cpu")
     assert result.exit_code == ExitStatus.SETTINGS_REFUSED

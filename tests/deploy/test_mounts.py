@@ -50,5 +50,7 @@ def test_grafana_is_given_dashboards_and_asks_the_prometheus_of_this_file() -> N
     (providers,) = [yaml.safe_load(path.read_text("utf-8")) for path in (provisioning / "dashboards").glob("*.yml")]
     for provider in providers["providers"]:
         assert list(mounted("grafana", provider["options"]["path"]).glob("*.json"))
+    home = container_environ(SERVICES["grafana"])["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert mounted("grafana", home).is_file()
     (sources,) = [yaml.safe_load(path.read_text("utf-8")) for path in (provisioning / "datasources").glob("*.yml")]
     assert [source["url"] for source in sources["datasources"]] == ["http://prometheus:9090"]

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 BASE = "docker.io/library/debian:bookworm-slim"
-IMAGE = "localhost/mner-stream-worker:test"
+IMAGE = os.environ.get("IMAGE", "localhost/mner-stream-worker:test")
 TOOLS = ("podman", "runc", "debootstrap")
 
 

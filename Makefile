@@ -27,7 +27,7 @@ test: $(SET_UP)  ## run the tests  (TEST_ARGS='-k crf')
 	@$(BIN)/python -m pytest $(TEST_ARGS)
 
 test-image: $(SET_UP)  ## build the image with podman and run it, as root  (IMAGE_TORCH_INDEX_URL=…)
-	@$(BIN)/python -m pytest -v tests/image/check_image.py $(TEST_ARGS)
+	@$(BIN)/python -m pytest -v tests/image/check_image.py tests/image/check_compose.py $(TEST_ARGS)
 
 lint: $(SET_UP)  ## ruff, its formatter, mypy
 	@$(BIN)/python -m ruff check .

@@ -1,8 +1,8 @@
 """The image, built once, and the servers that its containers talk to.
 
-The build takes minutes and gigabytes, so nothing here is collected by `make test`: the file is check_image.py, and
-`make test-image` names it. IMAGE_TORCH_INDEX_URL is passed to the build; empty, as it is unless set: PyPI. IMAGE names
-one that is in build/image already, which is then not built again.
+The build takes minutes and gigabytes, so nothing here is collected by `make test`: the files are check_….py, and
+`make test-image` names them. IMAGE_TORCH_INDEX_URL is passed to the build; empty, as it is unless set: PyPI. IMAGE
+names one that is in build/image already, which is then not built again.
 """
 
 import os

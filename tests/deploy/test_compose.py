@@ -121,8 +121,12 @@ def test_the_hosts_own_address_of_kafka_does_not_lead_containers_astray() -> Non
     assert (given["MNER_BROKERS"], given["MNER_HTTP_PORT"]) == ("kafka:9092", "8080")
 
 
+def example_variables() -> dict[str, str]:
+    return dict(re.findall(r"^#([A-Z]\w+)=(.*)$", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE))
+
+
 def test_the_example_names_every_variable_with_its_default_and_no_other() -> None:
-    example = dict(re.findall(r"^#([A-Z]\w+)=(.*)$", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE))
+    example = example_variables()
     defaults = {row.name: row.value for row in describe(Settings(), {}) if row.name not in FIXED_SETTINGS}
     passed_on = {
         name: defaults.get(name, "") for name, given in SERVICES["worker"]["environment"].items() if given is None
@@ -134,6 +138,14 @@ def test_the_example_names_every_variable_with_its_default_and_no_other() -> Non
 def test_the_example_changes_nothing_by_being_copied() -> None:
     lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
     assert all(not line or line.startswith("#") for line in lines)
+
+
+def test_the_example_changes_nothing_by_being_uncommented() -> None:
+    example = example_variables()
+    assert compose(**example) == compose()
+    for name in OURS:
+        given = container_environ(compose(**example)["services"][name], **example)
+        assert Settings.load(given) == Settings.load(container_environ(SERVICES[name]))
 
 
 # Who can reach it

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -85,7 +86,7 @@ def test_it_says_what_it_is_and_how_to_run_it(podman: Podman) -> None:
     assert (config["User"], config["StopSignal"]) == ("10001:10001", "SIGTERM")
     assert list(config["ExposedPorts"]) == ["8080/tcp"]
     labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
-    assert (labels["version"], labels["licenses"]) == ("0.1.0", "Apache-2.0")
+    assert (labels["version"], labels["licenses"]) == (version("mner-stream"), "Apache-2.0")
 
 
 def test_our_own_part_of_it_is_small_and_lies_on_top(podman: Podman) -> None:

@@ -13,10 +13,10 @@ BIN := $(VENV)/bin
 SET_UP := $(VENV)/.set-up
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
-.PHONY: help setup demo test lint bench
+.PHONY: help setup demo test test-image lint bench
 
 help:  ## list the commands
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(SET_UP)  ## make .venv with everything in it; does nothing when that is done
 
@@ -25,6 +25,9 @@ demo: $(SET_UP)  ## broker, Redis, worker and sample posts on this machine  (DEM
 
 test: $(SET_UP)  ## run the tests  (TEST_ARGS='-k crf')
 	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+test-image: $(SET_UP)  ## build the image with podman and run it, as root  (IMAGE_TORCH_INDEX_URL=…)
+	@$(BIN)/python -m pytest -v tests/image/check_image.py tests/image/check_compose.py $(TEST_ARGS)
 
 lint: $(SET_UP)  ## ruff, its formatter, mypy
 	@$(BIN)/python -m ruff check .

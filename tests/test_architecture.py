@@ -42,6 +42,7 @@ HOMES = {
         "mner_model.teaching_commands",
         "worker.cli",
         "worker.option_types",
+        "worker.watch_commands",
     ],
     "pydantic": [
         "mner_model.fields",

@@ -1,4 +1,4 @@
-"""`mner-worker`: run the worker, try it, make its topics, watch what it does, look at settings and schemas.
+"""`mner-worker`: run the worker, try it, make its topics, feed it, watch it, look at settings and schemas.
 
 Data goes to standard output, everything else to standard error. What a command needs is imported inside it, so that
 `--help` does not wait for a model library.
@@ -7,14 +7,15 @@ Data goes to standard output, everything else to standard error. What a command 
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from worker.errors import DeadReason, ExitStatus, SettingsRefused
-from worker.option_types import PatternType, PlaceType, StartType, UrlType
+from worker.errors import ExitStatus, SettingsRefused
+from worker.watch_commands import dead, tail, top
+
+_DAYS = click.FloatRange(min=0, min_open=True)
 
 
 class _Group(click.Group):
@@ -110,21 +111,83 @@ def settings(as_json: bool, markdown: bool) -> None:
 @main.command()
 @click.option("--partitions", type=click.IntRange(1), default=4, show_default=True, help="Of all but dead letters.")
 @click.option("--replication", type=click.IntRange(1), default=1, show_default=True, help="Copies of each partition.")
-def topics(partitions: int, replication: int) -> None:
-    """Make those of the worker's topics that are missing, and print their names; existing ones are left as they are."""
+@click.option(
+    "--min-insync",
+    type=click.IntRange(1),
+    help="Copies that must have a record before it is confirmed.  [default: one less than --replication]",
+)
+@click.option(
+    "--retention-days",
+    type=_DAYS,
+    default=7.0,
+    show_default=True,
+    help="How long posts and mentions are kept, and tombstones of entity records.",
+)
+@click.option("--dead-retention-days", type=_DAYS, default=30.0, show_default=True, help="The same of dead letters.")
+def topics(
+    partitions: int, replication: int, min_insync: int | None, retention_days: float, dead_retention_days: float
+) -> None:
+    """Make those of the worker's topics that are missing, and print their names; existing ones are left as they are.
+
+    Records are compacted, the last one of each post stays; everything else goes when it is older than its retention.
+    """
     import asyncio
 
     from worker.settings import Settings
-    from worker.topics import TopicsUnavailable, make_worker_topics
+    from worker.topics import DAY_S, TopicsUnavailable, make_worker_topics
 
-    settings = Settings.load()
+    if min_insync is not None and min_insync > replication:
+        raise click.UsageError(f"--min-insync: received {min_insync}, expected at most --replication, {replication}")
+    making = make_worker_topics(
+        Settings.load(),
+        partitions=partitions,
+        replication_factor=replication,
+        min_insync=min_insync,
+        retention_s=retention_days * DAY_S,
+        dead_retention_s=dead_retention_days * DAY_S,
+    )
     try:
-        made = asyncio.run(make_worker_topics(settings, partitions=partitions, replication_factor=replication))
+        made = asyncio.run(making)
     except TopicsUnavailable as error:
         click.echo(error, err=True)
         sys.exit(ExitStatus.FAILED)
     for name in made:
         click.echo(name)
+
+
+@main.command()
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True, help="Posts a second."
+)
+@click.option(
+    "--count", type=click.IntRange(1), help="End after so many posts.  [default: never; with --posts its lines]"
+)
+@click.option(
+    "--posts",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Send these JSON lines instead of the sample; - for standard input.",
+)
+@click.option(
+    "--pictures-host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Name by which workers reach this machine for the sample's pictures; any but loopback listens to all.",
+)
+@click.option(
+    "--pictures-port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port of the same."
+)
+def feed(rate: float, count: int | None, posts: Path | None, pictures_host: str, pictures_port: int) -> None:
+    """Send posts to the topic of posts at a steady pace, each confirmed by the broker, and say how many there were.
+
+    The sample comes again and again, every time under new ids, and so do your own posts where --count asks for more
+    than there are. Workers fetch the sample's pictures from here: name this host and port in their
+    MNER_IMAGE_ALLOW_HOSTS. Ends with status 0 on Ctrl-C or SIGTERM, 1 when a post could not be sent.
+    """
+    from worker.demo.feed import FeedOptions, run_feed
+    from worker.settings import Settings
+
+    options = FeedOptions(rate, count, posts, pictures_host, pictures_port)
+    sys.exit(run_feed(Settings.load(), options))
 
 
 @main.command()
@@ -156,155 +219,8 @@ def schemas(folder: Path | None, asyncapi: bool) -> None:
         click.echo(path, err=True)
 
 
-# Watching: tail, top, dead
-
-
-_from = click.option(
-    "--from",
-    "start",
-    type=StartType(),
-    metavar="beginning|now|TIME",
-    help="Where to start; TIME as in 2026-11-22T01:02:03Z, or a span back as in 90s, 15m, 2h, 1d.",
-)
-_count = click.option("--count", type=click.IntRange(1), help="End after so many.")
-_reasons = click.option(
-    "--reason",
-    "reasons",
-    multiple=True,
-    type=click.Choice(list(map(str, DeadReason))),
-    help="Only those that died of this; may be given more than once.",
-)
-
-
-@main.command()
-@click.option(
-    "--type",
-    "types",
-    multiple=True,
-    type=click.Choice(["PER", "LOC", "ORG", "MISC"], case_sensitive=False),
-    help="Only records with a mention of this type; may be given more than once.",
-)
-@click.option(
-    "--match",
-    type=PatternType(),
-    metavar="REGEX",
-    help="Only records with a mention (of that type) whose text has a match, as in '(?i)amsterdam'.",
-)
-@_from
-@_count
-def tail(types: Sequence[str], match: Any, start: Any, count: int | None) -> None:
-    """Show entity records as they are published, until Ctrl-C.
-
-    On a terminal for reading, mentions marked in their text; in a pipe each record as published, one JSON object a
-    line, and {"deleted": post id} for a tombstone. Tombstones have no mentions: --type and --match leave them out.
-    Without --from, from now on. Takes part in no consumer group, so no worker is disturbed.
-    """
-    from worker.settings import Settings
-
-    settings = Settings.load()
-
-    from worker.tail import Selection, TailOptions, run_tail
-
-    selection = Selection(types=frozenset(types), pattern=match)  # type: ignore[arg-type]  # the choices above
-    sys.exit(run_tail(settings, TailOptions(selection=selection, start=start or "now", count=count)))
-
-
-@main.command()
-@click.option(
-    "--url",
-    "urls",
-    multiple=True,
-    type=UrlType(),
-    help="A worker's metrics page, or its host:port; given more than once the workers are added up.  "
-    "[default: MNER_HTTP_HOST and MNER_HTTP_PORT on this machine]",
-)
-@click.option(
-    "--interval",
-    type=click.FloatRange(min=0.1),
-    default=2.0,
-    show_default=True,
-    help="Seconds from one look to the next; rates and quantiles are of this time.",
-)
-@click.option("--once", is_flag=True, help="End after one interval, with one JSON object.")
-def top(urls: Sequence[str], interval: float, once: bool) -> None:
-    """Show what the dashboard shows, live, from the workers' /metrics alone.
-
-    Posts a second, latency, stages, batches, lag, cache, images, mentions and dead letters. In a pipe one JSON object
-    an interval. A worker that does not answer is said so; the others are shown.
-    """
-    from worker.top.addresses import own_metrics_url
-    from worker.top.session import TopOptions, run_top
-
-    if not urls:
-        from worker.settings import Settings
-
-        urls = (own_metrics_url(Settings.load()),)
-    sys.exit(run_top(TopOptions(tuple(dict.fromkeys(urls)), interval, once)))
-
-
-@main.group()
-def dead() -> None:
-    """List the posts that could not be answered, show one, send them again."""
-
-
-@dead.command("list")
-@_reasons
-@_from
-@_count
-def dead_list(reasons: Sequence[str], start: Any, count: int | None) -> None:
-    """List the dead letters that there are: reason, time, size, where each came from.
-
-    In a pipe one JSON object a line. PARTITION:OFFSET in the first column is what `show` takes.
-    """
-    from worker.settings import Settings
-
-    settings = Settings.load()
-
-    from worker.dead.listing import LetterSelection, run_list
-
-    sys.exit(run_list(settings, LetterSelection(frozenset(reasons)), start or "beginning", count))
-
-
-@dead.command("show")
-@click.argument("place", type=PlaceType(), metavar="PARTITION:OFFSET")
-def dead_show(place: tuple[int, int]) -> None:
-    """Show one dead letter wholly: headers, key and value, as text or, where they are none, in base64."""
-    from worker.settings import Settings
-
-    settings = Settings.load()
-
-    from worker.dead.listing import run_show
-
-    sys.exit(run_show(settings, *place))
-
-
-@dead.command("replay")
-@_reasons
-@_from
-@click.option(
-    "--match-id", "post_ids", multiple=True, metavar="ID", help="Only the post of this id; may be given more than once."
-)
-@click.option("--dry-run", is_flag=True, help="Tell what would be sent, and send nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask before sending; needed where there is no terminal to ask at.")
-def dead_replay(reasons: Sequence[str], start: Any, post_ids: Sequence[str], dry_run: bool, yes: bool) -> None:
-    """Send posts that became dead letters to their topic again: key, value and headers as they first came.
-
-    Only the letters that there are when it begins, in their order, each to the partition it came from. They stay on
-    the topic of dead letters, so a second replay sends them a second time: --from says since when. In a pipe one
-    JSON object a letter. Exit status 1 if any was not sent, such as one whose value was too large for its letter.
-    """
-    from worker.settings import Settings
-
-    settings = Settings.load()
-    if not (yes or dry_run or sys.stdin.isatty()):
-        raise click.UsageError("no terminal to ask at before sending: expected --yes, or --dry-run")
-
-    from worker.dead.listing import LetterSelection
-    from worker.dead.replay import ReplayOptions, run_replay
-
-    selection = LetterSelection(frozenset(reasons), frozenset(post_ids))
-    options = ReplayOptions(selection=selection, start=start or "beginning", dry_run=dry_run)
-    sys.exit(run_replay(settings, options, None if yes else partial(click.confirm, err=True)))
+for command in (tail, top, dead):
+    main.add_command(command)
 
 
 # How settings are printed

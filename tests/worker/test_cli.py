@@ -29,35 +29,41 @@ def test_help_lists_the_commands_without_waiting_for_a_model_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
-    assert all(
-        command in done.stdout for command in ("run", "demo", "topics", "settings", "schemas", "tail", "top", "dead")
-    )
+    commands = ("run", "demo", "feed", "topics", "settings", "schemas", "tail", "top", "dead")
+    assert all(command in done.stdout for command in commands)
+
+
+WRONG_USAGES = [
+    ["walk"],
+    ["run", "--fast"],
+    ["settings", "--json", "--markdown"],
+    ["demo", "--rate", "0"],
+    ["topics", "--replication", "2", "--min-insync", "3"],
+    ["topics", "--retention-days", "0"],
+    ["feed", "--count", "0"],
+    ["feed", "--posts", "/no/such/file"],
+    ["tail", "--from", "yesterday"],
+    ["tail", "--match", "(unclosed"],
+    ["tail", "--type", "person"],
+    ["tail", "--count", "0"],
+    ["top", "--url", "ftp://host/metrics"],
+    ["top", "--interval", "0"],
+    ["dead", "list", "--reason", "boredom"],
+    ["dead", "show", "17"],
+    ["dead", "show", "-1:2"],
+]
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["walk"],
-        ["run", "--fast"],
-        ["settings", "--json", "--markdown"],
-        ["demo", "--rate", "0"],
-        ["tail", "--from", "yesterday"],
-        ["tail", "--match", "(unclosed"],
-        ["tail", "--type", "person"],
-        ["tail", "--count", "0"],
-        ["top", "--url", "ftp://host/metrics"],
-        ["top", "--interval", "0"],
-        ["dead", "list", "--reason", "boredom"],
-        ["dead", "show", "17"],
-        ["dead", "show", "-1:2"],
-    ],
+    WRONG_USAGES,
 )
 def test_wrong_usage_ends_with_status_2(arguments: list[str]) -> None:
     assert mner_worker(*arguments).exit_code == ExitStatus.WRONG_USAGE
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "demo", "settings", "tail", "top", "dead list", "dead show 0:1", "dead replay"]
+    "command", ["run", "demo", "settings", "topics", "feed", "tail", "top", "dead list", "dead show 0:1", "dead replay"]
 )
 def test_refused_settings_are_all_told_each_on_its_line_with_status_78(command: str) -> None:
     result = mner_worker(*command.split(), MNER_BATCH_MAX_POSTS="none", MNER_DEVISE="cpu")

@@ -1,13 +1,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import InvalidTopicError, TopicAlreadyExistsError
 
 from worker import topics
 from worker.embedded import EmbeddedBroker
+from worker.messages import POST_MAX_BYTES
+from worker.publisher import BATCH_BYTES
 from worker.settings import Settings
 from worker.topics import Topic, TopicsUnavailable, ensure_topics, worker_topics
 
@@ -27,6 +30,26 @@ def test_topics_follow_the_settings_and_only_records_are_compacted() -> None:
     assert made["in"].partitions == made["out"].partitions == 3
 
 
+def test_every_topic_takes_what_the_worker_has_to_send_it() -> None:
+    made = {topic.name: topic.configs() for topic in worker_topics(Settings())}
+    most = {name: int(configs["max.message.bytes"]) for name, configs in made.items()}
+    base64_of_10_mib = 4 * 10 * 2**20 // 3
+    assert base64_of_10_mib < POST_MAX_BYTES == most["posts"] < most["posts.dead"]
+    assert all(most[name] >= 2 * BATCH_BYTES for name in made if name.startswith("entities"))
+
+
+def test_retention_is_of_records_but_of_tombstones_where_records_stay() -> None:
+    made = {
+        topic.name: topic.configs()
+        for topic in worker_topics(Settings(), retention_s=3_600.0, dead_retention_s=7_200.0)
+    }
+    assert made["posts"]["retention.ms"] == made["entities.per"]["retention.ms"] == "3600000"
+    assert made["posts.dead"]["retention.ms"] == "7200000"
+    assert made["entities"]["delete.retention.ms"] == "3600000"
+    assert "retention.ms" not in made["entities"]
+    assert "max.compaction.lag.ms" in made["entities"], "else a tombstone may never delete"
+
+
 @pytest.mark.integration
 async def test_missing_topics_are_made_with_their_partitions_and_existing_ones_left_alone(
     broker: EmbeddedBroker,
@@ -41,6 +64,40 @@ async def test_missing_topics_are_made_with_their_partitions_and_existing_ones_l
     described = await admin.describe_topics(["first", "second"])
     await admin.close()
     assert {topic["topic"]: len(topic["partitions"]) for topic in described} == {"first": 3, "second": 2}
+
+
+class AskingAdmin:
+    """Stands for a broker without topics, and remembers what it was asked for."""
+
+    asked: ClassVar[list[NewTopic]] = []
+
+    def __init__(self, **_: object) -> None: ...
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def list_topics(self) -> list[str]:
+        return []
+
+    async def create_topics(self, requests: list[NewTopic], **_: object) -> SimpleNamespace:
+        self.asked[:] = requests
+        return SimpleNamespace(topic_errors=[(request.name, 0) for request in requests])
+
+    async def describe_topics(self, names: list[str]) -> list[dict[str, object]]:
+        return [{"topic": name, "partitions": [{"leader": 1}]} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("replication_factor", "min_insync", "expected"), [(1, None, "1"), (2, None, "1"), (3, None, "2"), (3, 1, "1")]
+)
+async def test_one_copy_may_be_away_before_nothing_is_confirmed_any_more(
+    replication_factor: int, min_insync: int | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics, "AIOKafkaAdminClient", AskingAdmin)
+    await ensure_topics([Topic("posts", 2)], replication_factor=replication_factor, min_insync=min_insync)
+    (asked,) = AskingAdmin.asked
+    assert (asked.replication_factor, asked.topic_configs["min.insync.replicas"]) == (replication_factor, expected)
 
 
 class RefusingAdmin:

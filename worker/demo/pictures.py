@@ -1,4 +1,4 @@
-"""A web server on loopback that gives out the sample's pictures, so that posts can link to them."""
+"""A web server that gives out the sample's pictures, so that posts can link to them."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -6,10 +6,14 @@ from pathlib import Path
 
 from aiohttp import web
 
+LOOPBACK = "127.0.0.1"
+
 
 @contextlib.asynccontextmanager
-async def serve_pictures(folder: Path, port: int) -> AsyncIterator[str]:
-    """Serve the files of a folder on 127.0.0.1 while the context lasts; yields the URL that their names follow.
+async def serve_pictures(folder: Path, port: int, host: str = LOOPBACK) -> AsyncIterator[str]:
+    """Serve the files of a folder while the context lasts; yields the URL that their names follow.
+
+    host  the name by which those who fetch them reach this machine; with any but loopback it listens to all
 
     Anything else is a 404. Raises OSError if the port is taken.
     """
@@ -18,7 +22,7 @@ async def serve_pictures(folder: Path, port: int) -> AsyncIterator[str]:
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        yield f"http://127.0.0.1:{port}"
+        await web.TCPSite(runner, host if host == LOOPBACK else None, port).start()
+        yield f"http://{host}:{port}"
     finally:
         await runner.cleanup()

@@ -1,4 +1,4 @@
-"""The posts that the demo feeds: the project's own sample, or lines that somebody brought."""
+"""The posts that the demo and `mner-worker feed` send: the project's own sample, or lines that somebody brought."""
 
 import asyncio
 import base64
@@ -36,6 +36,14 @@ def post_line(value: bytes, number: int) -> PostLine:
     """What is known of a line (counted from 1) without judging it: that is the worker's to do."""
     post_id = _post_id(value)
     return PostLine(value, post_id, post_id or f"line {number}")
+
+
+def with_new_id(line: PostLine, suffix: str) -> PostLine:
+    """The same post under an id of its own, for it is sent again; a line that has no id is sent as it is."""
+    if line.post_id is None:
+        return line
+    post_id = f"{line.post_id[: ID_MAX_CHARACTERS - len(suffix) - 1]}-{suffix}"
+    return PostLine(json.dumps({**json.loads(line.value), "id": post_id}).encode(), post_id, post_id)
 
 
 async def sample_posts(pictures_url: str) -> AsyncIterator[PostLine]:

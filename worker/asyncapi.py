@@ -177,6 +177,10 @@ def asyncapi_document(settings: Settings) -> dict[str, Any]:
     }
 
 
+# of a topic's configuration, what the binding knows beside the clean-up policy
+_TOPIC_NUMBERS = frozenset({"retention.ms", "delete.retention.ms", "max.message.bytes"})
+
+
 def _server(settings: Settings) -> dict[str, Any]:
     is_encrypted = settings.security_protocol in {"SSL", "SASL_SSL"}
     return {
@@ -190,10 +194,11 @@ def _server(settings: Settings) -> dict[str, Any]:
 
 
 def _channel(channel: _Channel, topic: Topic) -> dict[str, Any]:
+    numbers = {name: int(value) for name, value in topic.configs().items() if name in _TOPIC_NUMBERS}
     binding = {
         "topic": topic.name,
         "partitions": topic.partitions,
-        "topicConfiguration": {"cleanup.policy": ["compact" if topic.compacted else "delete"]},
+        "topicConfiguration": {"cleanup.policy": ["compact" if topic.compacted else "delete"]} | numbers,
         "bindingVersion": _KAFKA_BINDING,
     }
     return {

@@ -130,6 +130,8 @@ class _Demo:
                 await worker.wait_until_ready(WORKER_READY_TIMEOUT_S, step.waiting)
             self._progress.say(
                 f"  Kafka at {around.broker.bootstrap}, metrics at {worker.metrics_url}{self._how_it_ends()}\n"
+                f"  in another terminal: MNER_BROKERS={around.broker.bootstrap} mner-worker tail, "
+                f"mner-worker top --url {worker.metrics_url}\n"
             )
             went_well = await self._converse(exchange, worker, self._posts(pictures))
             metrics = Scrape(await worker.metrics_page())

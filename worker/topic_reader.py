@@ -206,7 +206,7 @@ class TopicReader:
                 self._cluster = await self._consumer._client.fetch_all_metadata()
         except (KafkaError, OSError, TimeoutError) as error:
             because = self._last_words.because() or f" ({error!r})"
-            raise TopicsUnavailable(f"no broker at {brokers}{because}") from error
+            raise TopicsUnavailable(f"no broker at {brokers}, which MNER_BROKERS names{because}") from error
         partitions = []
         for topic in self._topics:
             if not (numbers := self.partitions_of(topic)):

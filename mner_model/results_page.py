@@ -38,7 +38,7 @@ PRESETS_OF = {
     "moon-words": ("moon-word-char", "moon-attention", "moon-image", "moon-image-attention"),
     "trimod": ("trimod-text", "trimod-hashtag", "trimod-caption", "trimod"),
     "trimod-regularisation": ("trimod", "trimod-no-regularisation", "trimod-l1", "trimod-l2", "trimod-batch-norm"),
-    "beyond": ("word-char-image", "pupil", "minilm", "minilm-caption", "minilm-multimodal", "mpnet"),
+    "beyond": ("word-char-image", "pupil", "minilm", "minilm-pupil", "minilm-caption", "minilm-multimodal", "mpnet"),
     "ablation": _ABLATION,
 }
 _MARKED = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)

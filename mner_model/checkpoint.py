@@ -24,7 +24,7 @@ from mner_model.image_words import label_vectors
 from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
 from mner_model.preprocessing import Preprocessing
-from mner_model.saved_folder import CheckpointError, check_folder, reason, saved_folder
+from mner_model.saved_folder import CheckpointError, DeviceUnavailable, check_folder, reason, saved_folder
 from mner_model.text_encoder import ExtraMissing, TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
@@ -39,6 +39,7 @@ __all__ = [
     "WEIGHTS_FILE",
     "Checkpoint",
     "CheckpointError",
+    "DeviceUnavailable",
     "check_destination",
     "default_checkpoint",
     "folder_fingerprint",

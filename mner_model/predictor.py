@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mner_model.batch import Features
-from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from mner_model.checkpoint import Checkpoint, CheckpointError, DeviceUnavailable, load_checkpoint
 from mner_model.encoders import WordEncoder
 from mner_model.image_captions import ImageReader, load_image_reader
 from mner_model.image_encoder import ImageEncoderError
@@ -317,14 +317,14 @@ def _fitting(lengths: Sequence[int], max_tokens: int) -> int:
 
 
 def device_of(name: str) -> torch.device:
-    """The torch device of a setting: auto, cpu, cuda or cuda:N. Raises CheckpointError if there is no such device."""
+    """The torch device of a setting: auto, cpu, cuda or cuda:N. Raises DeviceUnavailable if there is none."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise CheckpointError(f"device {name}: expected auto, cpu, cuda or cuda:N")
+        raise DeviceUnavailable(f"device {name}: expected auto, cpu, cuda or cuda:N")
     if name.startswith("cuda"):
         count = torch.cuda.device_count()
         index = int(name.partition(":")[2] or 0)
         if index >= count:
-            raise CheckpointError(f"device {name}: this machine has {count} CUDA devices that torch can use")
+            raise DeviceUnavailable(f"device {name}: this machine has {count} CUDA devices that torch can use")
     return torch.device(name)

@@ -15,6 +15,10 @@ class CheckpointError(Exception):
     """A checkpoint that is missing, broken or made for something else; the message names path and expectation."""
 
 
+class DeviceUnavailable(CheckpointError):
+    """No fault of the checkpoint: the device that it is wanted on is not there."""
+
+
 @contextmanager
 def saved_folder(folder: Path, known: Collection[str], what: str) -> Iterator[Path]:
     """Gives a draft folder to write to, and puts it in the folder's place when all went well.

@@ -29,6 +29,7 @@ Stage = Literal["queue", "fetch", "decode", "cache", "embed", "tag", "publish"]
 CacheTier = Literal["process", "redis", "url"]
 CacheResult = Literal["hit", "miss", "error"]
 CommitResult = Literal["done", "kept"]
+ModelRole = Literal["live", "shadow"]
 ReloadResult = Literal["swapped", "refused"]
 ShadowOutcome = Literal["compared", "dropped", "failed"]
 ShadowVerdict = Literal["both", "live_only", "shadow_only"]
@@ -87,10 +88,15 @@ class Metrics:
         self._model_info = self.gauge("model_info", "The model that tags, always 1.", "name", "fingerprint", "device")
         reloads = self.counter(
             "model_reloads_total",
-            "Checkpoints read again while at work that were others than before, by result.",
+            "Checkpoints read again while at work that were others than before, by whose and by result.",
+            "model",
             "result",
         )
-        self._model_reloads = {result: reloads.labels(result) for result in get_args(ReloadResult)}
+        self._model_reloads = {
+            (role, result): reloads.labels(role, result)
+            for role in get_args(ModelRole)
+            for result in get_args(ReloadResult)
+        }
         commits = self.counter(
             "commits_total", "Attempts to commit what is done, by whether the broker took them.", "result"
         )
@@ -151,9 +157,9 @@ class Metrics:
         self._model_info.clear()
         self._model_info.labels(name, fingerprint, device).set(1)
 
-    def model_reload(self, result: ReloadResult) -> None:
-        """Another checkpoint took over, or could not be loaded."""
-        self._model_reloads[result].inc()
+    def model_reload(self, role: ModelRole, result: ReloadResult) -> None:
+        """Another checkpoint took over in this role, or could not be loaded."""
+        self._model_reloads[role, result].inc()
 
     def shadow(self) -> "ShadowMetrics":
         """Metrics of a second model; call once, and only where there is one, so that no other worker shows zeros."""

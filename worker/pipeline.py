@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from mner_model.checkpoint import CheckpointError
+from mner_model.checkpoint import CheckpointError, DeviceUnavailable
 from mner_model.predictor import Prediction, Predictor
 from worker import tracing
 from worker.errors import DeadReason, ModelBroken, Rejected, SettingsRefused
@@ -32,7 +32,7 @@ from worker.messages import (
     record_message,
     tombstone,
 )
-from worker.metrics import Metrics
+from worker.metrics import Metrics, ModelRole
 from worker.model_slot import ModelSlot
 from worker.served_model import ServedModel
 from worker.settings import Settings
@@ -77,15 +77,15 @@ class Pipeline:
             if self._live.current.predictor.is_on_gpu:
                 self.metrics.gpu_memory(self._gpu_memory_bytes)
         except CheckpointError as error:
-            problems.append(f"MNER_CHECKPOINT, MNER_DEVICE: {error}")
+            problems.append(_problem("MNER_CHECKPOINT", error))
         if settings.shadow_checkpoint is not None:
             read = partial(self._read, settings.shadow_checkpoint)
             try:
                 self._shadow = await Shadow.start(read, self._fetcher, settings, self.metrics)
             except CheckpointError as error:
-                problems.append(f"MNER_SHADOW_CHECKPOINT, MNER_DEVICE: {error}")
+                problems.append(_problem("MNER_SHADOW_CHECKPOINT", error))
         if problems:
-            raise SettingsRefused(problems)
+            raise SettingsRefused(list(dict.fromkeys(problems)))  # a device that is not there is said once
 
     def _gpu_memory_bytes(self) -> float:
         return self._live.current.predictor.gpu_memory_bytes()
@@ -100,12 +100,16 @@ class Pipeline:
         Posts are answered all the while. What cannot be loaded is said and counted, and what is at work goes on.
         Raises ModelBroken when trying left the device unusable.
         """
-        for slot in (self._live, self._shadow.slot) if self._shadow is not None else (self._live,):
-            before = slot.current
-            if not await slot.reload():
-                self.metrics.model_reload("refused")
-            elif slot.current is not before:
-                self.metrics.model_reload("swapped")
+        await self._reload("live", self._live)
+        if self._shadow is not None:
+            await self._reload("shadow", self._shadow.slot)
+
+    async def _reload(self, role: ModelRole, slot: ModelSlot) -> None:
+        before = slot.current
+        if not await slot.reload():
+            self.metrics.model_reload(role, "refused")
+        elif slot.current is not before:
+            self.metrics.model_reload(role, "swapped")
 
     async def process(self, records: Sequence[ConsumedRecord]) -> list[Outcome]:
         """The answer to each record, in order."""
@@ -240,6 +244,10 @@ class Pipeline:
             self.metrics.stage_took("queue", waited)
         places = max(weights) * len(weights)
         self.metrics.batch(len(weights), 1 - sum(weights) / places if places else 0.0)
+
+
+def _problem(checkpoint_setting: str, error: CheckpointError) -> str:
+    return f"{'MNER_DEVICE' if isinstance(error, DeviceUnavailable) else checkpoint_setting}: {error}"
 
 
 class _Together:

@@ -58,7 +58,7 @@ async def test_models_take_over_under_load_and_every_post_is_answered_once(
     load.cancel()
     await asyncio.gather(load, return_exceptions=True)
     await lab.until_all_answered()
-    assert await worker.metric('mner_model_reloads_total{result="swapped"}') == 2
+    assert await worker.metric('mner_model_reloads_total{model="live",result="swapped"}') == 2
     worker.terminate()
     assert await worker.exit_status() == 0
     assert (lab.twice, lab.dead) == (0, [])

@@ -95,8 +95,8 @@ async def model_of_a_post(pipeline: Pipeline) -> str:
 
 def reloads(pipeline: Pipeline) -> dict[str, float]:
     page = pipeline.metrics.render()[0].decode().splitlines()
-    lines = [line for line in page if line.startswith("mner_model_reloads_total{")]
-    return {line.split('"')[1]: float(line.split()[-1]) for line in lines}
+    lines = [line for line in page if line.startswith('mner_model_reloads_total{model="live"')]
+    return {line.split('"')[3]: float(line.split()[-1]) for line in lines}
 
 
 async def test_records_after_a_reload_are_the_new_models_and_say_so() -> None:

@@ -175,6 +175,22 @@ async def test_a_reload_changes_the_shadow_too(tmp_path: Path) -> None:
         assert [labels[1] for labels in counted(pipeline, "model_info")] == ["c" * 64]
 
 
+async def test_a_refused_reload_of_the_shadow_is_counted_as_the_shadows(tmp_path: Path) -> None:
+    others = [Tags("b"), CheckpointError("weights.safetensors is missing")]
+
+    def read(checkpoint: Path | None) -> object:
+        other = LIVE if checkpoint is None else others.pop(0)
+        if isinstance(other, Exception):
+            raise other
+        return other
+
+    async with serving(read, tmp_path) as pipeline:
+        await pipeline.reload()
+        page = pipeline.metrics.render()[0].decode()
+        assert 'mner_model_reloads_total{model="shadow",result="refused"} 1.0' in page
+        assert 'mner_model_reloads_total{model="live",result="refused"} 0.0' in page
+
+
 async def test_both_checkpoints_that_cannot_be_had_are_said_at_once(tmp_path: Path) -> None:
     def read(checkpoint: Path | None) -> object:
         raise CheckpointError(f"checkpoint {checkpoint}: config.json is missing")
@@ -182,10 +198,21 @@ async def test_both_checkpoints_that_cannot_be_had_are_said_at_once(tmp_path: Pa
     with pytest.raises(SettingsRefused) as refused:
         async with serving(read, tmp_path):
             pass
-    assert [problem.split(",")[0] for problem in refused.value.problems] == [
+    assert [problem.split(":")[0] for problem in refused.value.problems] == [
         "MNER_CHECKPOINT",
         "MNER_SHADOW_CHECKPOINT",
     ]
+
+
+async def test_a_device_that_is_not_there_is_no_fault_of_either_checkpoint_and_said_once(tmp_path: Path) -> None:
+    def read(checkpoint: Path | None) -> object:
+        return Predictor.load(checkpoint, "cuda:99")
+
+    with pytest.raises(SettingsRefused) as refused:
+        async with serving(read, tmp_path):
+            pass
+    [problem] = refused.value.problems
+    assert problem.startswith("MNER_DEVICE: device cuda:99: this machine has")
 
 
 @given(st.text(max_size=20), st.floats(0.01, 1))

@@ -45,6 +45,8 @@ class Shadow:
     models: Sequence[Mapping[str, str]]
     posts_per_s: Mapping[str, float]
     batch_s: Quantiles
+    reloads: Mapping[str, float]
+    """Since the workers' start, by result."""
     disagreement: Mapping[str, float | None]
     """By type: the share of the mentions that either model found which only one of them did."""
 
@@ -76,7 +78,7 @@ class Figures:
     dead_letters_per_s: Mapping[str, float]
     mentions_per_s: Mapping[str, float]
     model_reloads: Mapping[str, float]
-    """Since the workers' start, by result."""
+    """Since the workers' start, by result; of the live model."""
     gpu_memory_bytes: float | None
     shadow: Shadow | None = field(default=None)
 
@@ -125,7 +127,7 @@ def figures(readings: Sequence[Reading], at: datetime) -> Figures:
         dead_letters=now.by("mner_dead_letters_total", "reason"),
         dead_letters_per_s=rates("mner_dead_letters_total", "reason"),
         mentions_per_s=rates("mner_mentions_total", "type"),
-        model_reloads=now.by("mner_model_reloads_total", "result"),
+        model_reloads=now.by("mner_model_reloads_total", "result", model="live"),
         gpu_memory_bytes=now.total("mner_gpu_memory_bytes") if now.has("mner_gpu_memory_bytes") else None,
         shadow=_shadow(now, change, rates("mner_shadow_posts_total", "outcome")),
     )
@@ -144,10 +146,10 @@ def _worker(reading: Reading) -> dict[str, Any]:
 
 
 def _redis(page: Scrape) -> str:
-    """Without a Redis in the settings its gauge is 0 as well, but then it was never asked."""
-    if page.total("mner_redis_up"):
-        return "up"
-    return "down" if page.total("mner_cache_requests_total", tier="redis") else "unused"
+    """Its gauge is there only where there is a Redis in the settings."""
+    if not page.has("mner_redis_up"):
+        return "unused"
+    return "up" if page.total("mner_redis_up") else "down"
 
 
 def _quantiles(scrape: Scrape, name: str, shares: Mapping[str, float], **labels: str) -> dict[str, float | None]:
@@ -177,6 +179,7 @@ def _shadow(now: Scrape, change: Scrape, posts_per_s: dict[str, float]) -> Shado
         models=now.labels_of("mner_shadow_model_info"),
         posts_per_s=posts_per_s,
         batch_s=_quantiles(change, "mner_shadow_batch_seconds", STAGE_QUANTILES),
+        reloads=now.by("mner_model_reloads_total", "result", model="shadow"),
         disagreement={
             kind: _ratio(found - change.total(mentions, type=kind, verdict="both"), found)
             for kind in now.by(mentions, "type")

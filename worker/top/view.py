@@ -41,7 +41,7 @@ def table(figures: Figures) -> RenderableType:
     grid.add_row("mentions/s", _mentions(figures))
     grid.add_row("dead letters", _dead_letters(figures))
     if any(figures.model_reloads.values()):
-        grid.add_row("model reloads", _named({name: _count(n) for name, n in figures.model_reloads.items()}))
+        grid.add_row("model reloads", _reloads(figures.model_reloads))
     if figures.gpu_memory_bytes is not None:
         grid.add_row("GPU memory", Text(f"{figures.gpu_memory_bytes / 2**20:,.0f} MiB"))
     if figures.shadow is not None:
@@ -111,7 +111,13 @@ def _add_shadow(grid: Table, shadow: Shadow) -> None:
         "  posts/s", _named({name: f"{rate:,.1f}" for name, rate in shadow.posts_per_s.items()}, bad=("failed",))
     )
     grid.add_row("  model call", _named(_times(shadow.batch_s)))
+    if any(shadow.reloads.values()):
+        grid.add_row("  reloads", _reloads(shadow.reloads))
     grid.add_row("  disagrees", _named({kind: _share(ratio) for kind, ratio in shadow.disagreement.items()}))
+
+
+def _reloads(counts: Mapping[str, float]) -> Text:
+    return _named({result: _count(count) for result, count in counts.items()}, bad=("refused",))
 
 
 # Figures as people read them

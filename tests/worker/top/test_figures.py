@@ -96,12 +96,22 @@ def test_cache_hits_are_a_share_of_all_look_ups_of_their_tier() -> None:
     assert figures([worker.reading()], NOW).cache_hit_ratio == {"process": 0.75, "redis": 0.0, "url": None}
 
 
-@pytest.mark.parametrize(("is_up", "asked", "word"), [(True, 0, "up"), (False, 0, "unused"), (False, 3, "down")])
-def test_a_redis_that_was_never_asked_is_not_down(is_up: bool, asked: int, word: str) -> None:
+@pytest.mark.parametrize(("is_up", "word"), [(True, "up"), (None, "unused"), (False, "down")])
+def test_a_redis_that_is_not_configured_is_not_down(is_up: bool | None, word: str) -> None:
     worker = Worker()
-    worker.metrics.redis_up(is_up)
-    worker.metrics.cache("redis", "error", asked)
+    if is_up is not None:
+        worker.metrics.redis_up(is_up)
     assert figures([worker.reading()], NOW).workers[0]["redis"] == word
+
+
+def test_reloads_of_the_live_model_and_of_the_shadow_are_told_apart() -> None:
+    worker = Worker()
+    worker.metrics.shadow().model("next", "f" * 64, "cpu")
+    worker.metrics.model_reload("live", "swapped")
+    worker.metrics.model_reload("shadow", "refused")
+    told = figures([worker.reading()], NOW)
+    assert told.shadow is not None
+    assert (told.model_reloads, told.shadow.reloads) == ({"swapped": 1, "refused": 0}, {"swapped": 0, "refused": 1})
 
 
 def test_stages_batches_mentions_and_dead_letters_are_told() -> None:

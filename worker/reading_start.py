@@ -7,7 +7,10 @@ from typing import Literal, TypeAlias
 Start: TypeAlias = Literal["beginning", "now"] | datetime
 """The beginning of what is there, the end of it, or the first record of this moment or later."""
 
-EXPECTED = "expected beginning, now, a time as in 2026-11-22T01:02:03Z, or a span back as in 90s, 15m, 2h or 1d"
+EXPECTED = (
+    "expected beginning, now, a day as in 2026-11-22 (from midnight UTC), a time as in 2026-11-22T01:02:03Z, or a span"
+    " back as in 90s, 15m, 2h or 1d"
+)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SPAN = re.compile(r"([0-9]+)([smhd])")
 
@@ -22,7 +25,7 @@ def parse_start(text: str, now: datetime) -> Start:
             return "beginning"
         case "now":
             return "now"
-    moment = _span_back(text, now) or _rfc_3339(text)
+    moment = _span_back(text, now) or _day(text) or _rfc_3339(text)
     if moment is None:
         raise ValueError(f"received {text!r}, {EXPECTED}")
     if moment > now:
@@ -37,6 +40,13 @@ def _span_back(text: str, now: datetime) -> datetime | None:
         return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
     except OverflowError:  # before the year 1, or beyond what a span can be: before every record in either case
         return datetime.min.replace(tzinfo=UTC)
+
+
+def _day(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _rfc_3339(text: str) -> datetime | None:

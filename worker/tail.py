@@ -65,20 +65,23 @@ class TailOptions:
     start: Start = "now"
     count: int | None = None
     """How many to show; None: until Ctrl-C."""
+    follow: bool = True
+    """Whether to wait for records to come; else it ends with the last that was there when it began."""
 
 
 def run_tail(settings: Settings, options: TailOptions) -> ExitStatus:
-    """Show records until there were as many as asked for, or Ctrl-C."""
+    """Show records until there were as many as asked for, all that there are without following, or Ctrl-C."""
     quiet_clients(settings)
     return run_in_foreground(_tail(settings, options), interrupted=ExitStatus.DONE)
 
 
 async def _tail(settings: Settings, options: TailOptions) -> ExitStatus:
     shown, view = 0, _view()
+    waiting = say if options.follow else None  # what is not there need not be waited for
     try:
         async with (
-            TopicReader(settings, settings.entities_topic, start=options.start, waiting=say) as reader,
-            aclosing(reader.follow()) as records,
+            TopicReader(settings, settings.entities_topic, start=options.start, waiting=waiting) as reader,
+            aclosing(reader.follow() if options.follow else reader.present()) as records,
         ):
             async for record in records:
                 shown += _show(record, options.selection, view)

@@ -15,7 +15,7 @@ _from = click.option(
     "start",
     type=StartType(),
     metavar="beginning|now|TIME",
-    help="Where to start; TIME as in 2026-11-22T01:02:03Z, or a span back as in 90s, 15m, 2h, 1d.",
+    help="Where to start; TIME as in 2026-11-22T01:02:03Z or 2026-11-22 (UTC), or a span back as in 90s, 15m, 2h, 1d.",
 )
 _count = click.option("--count", type=click.IntRange(1), help="End after so many.")
 _reasons = click.option(
@@ -43,12 +43,14 @@ _reasons = click.option(
 )
 @_from
 @_count
-def tail(types: Sequence[str], match: Any, start: Any, count: int | None) -> None:
+@click.option("--no-follow", is_flag=True, help="End when all that there is has been shown.")
+def tail(types: Sequence[str], match: Any, start: Any, count: int | None, no_follow: bool) -> None:
     """Show entity records as they are published, until Ctrl-C.
 
     On a terminal for reading, mentions marked in their text; in a pipe each record as published, one JSON object a
     line, and {"deleted": post id} for a tombstone. Tombstones have no mentions: --type and --match leave them out.
-    Without --from, from now on. Takes part in no consumer group, so no worker is disturbed.
+    Without --from, from now on; with --no-follow, from the beginning. Takes part in no consumer group, so no worker is
+    disturbed.
     """
     from worker.settings import Settings
 
@@ -56,8 +58,11 @@ def tail(types: Sequence[str], match: Any, start: Any, count: int | None) -> Non
 
     from worker.tail import Selection, TailOptions, run_tail
 
+    if no_follow and start == "now":
+        raise click.UsageError("--no-follow, --from now: nothing would be shown; expected another start")
     selection = Selection(types=frozenset(types), pattern=match)  # type: ignore[arg-type]  # the choices above
-    sys.exit(run_tail(settings, TailOptions(selection=selection, start=start or "now", count=count)))
+    start = start or ("beginning" if no_follow else "now")
+    sys.exit(run_tail(settings, TailOptions(selection, start, count, follow=not no_follow)))
 
 
 @click.command()

@@ -136,6 +136,11 @@ async def test_only_letters_that_are_meant_are_listed_and_sent(lab) -> None:
     assert await listed("--reason", "schema", "--reason", "too_large", "--count", "2") == ["old", "a"]
     _, rows, said = await run(["dead", "replay", "--dry-run", "--match-id", "a", "--from", "1h"], environ_of(lab))
     assert [row["offset"] for row in rows if "would_send" in row] == [1, 3]
+    assert [(row["key"], row["reason"], row["would_send"]) for row in rows] == [
+        ("a", "schema", {"topic": lab.posts_topic, "partition": 0}),
+        ("other", "key_mismatch", {"topic": lab.posts_topic, "partition": 0}),
+    ]
+    assert all(datetime.fromisoformat(row["failed_at"]) > long_ago for row in rows)
     assert "would be sent again: 2 to" in said
     assert await posts(lab) == []
 

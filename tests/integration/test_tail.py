@@ -74,6 +74,18 @@ async def test_only_records_with_such_a_mention_are_shown(lab) -> None:
     assert [row["post_id"] for row in rows] == ["ada", "oslo", "end"]
 
 
+async def test_without_following_it_ends_with_what_is_there(lab) -> None:
+    await publish(lab, ADA, OSLO)
+    status, rows, said = await run(["tail", "--no-follow"], environ_of(lab))
+    assert (status, [row["post_id"] for row in rows], said) == (ExitStatus.DONE, ["ada", "oslo"], "")
+    status, rows, _ = await run(["tail", "--no-follow", "--type", "org"], environ_of(lab))
+    assert (status, rows) == (ExitStatus.DONE, [])
+    missing = environ_of(lab) | {"MNER_ENTITIES_TOPIC": "never.made"}
+    status, _, said = await run(["tail", "--no-follow"], missing)
+    assert status == ExitStatus.FAILED
+    assert "no topic never.made" in said
+
+
 async def test_what_cannot_be_read_is_said_and_does_not_end_it(embedded_lab) -> None:
     lab = embedded_lab
     later = json.dumps(json.loads(ADA) | {"schema": 2}).encode()

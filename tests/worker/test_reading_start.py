@@ -32,8 +32,15 @@ def test_a_moment_is_rfc_3339_with_its_offset(text: str) -> None:
     assert parse_start(text, NOW) == datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 
 
+def test_a_day_begins_at_midnight_utc() -> None:
+    assert parse_start("2026-11-21", NOW) == datetime(2026, 11, 21, tzinfo=UTC)
+    with pytest.raises(ValueError, match="expected a moment that has passed"):
+        parse_start("2026-11-23", NOW)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "Now", "15", "-5m", "1.5h", "١٥m", "2026-11-22T01:02:03", "2026-13-01T00:00:00Z"]
+    "text",
+    ["", "yesterday", "Now", "15", "-5m", "1.5h", "١٥m", "2026-11-22T01:02:03", "2026-13-01T00:00:00Z", "20261122"],
 )
 def test_anything_else_is_refused_with_what_was_received_and_expected(text: str) -> None:
     with pytest.raises(ValueError, match=r"^received .* expected beginning, now") as refused:

@@ -106,9 +106,6 @@ def _row(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _print_letter(console: Console, letter: DeadLetter) -> None:
-    key = "no key" if letter.key is None else letter.key.decode("utf-8", "replace")
-    if len(key) > KEY_MAX_CHARACTERS:
-        key = key[: KEY_MAX_CHARACTERS - 1] + "…"
     place = f"{letter.place.partition}:{letter.place.offset}"
     head = Text.assemble(
         (f"{place:<10}", "bold"),
@@ -116,10 +113,16 @@ def _print_letter(console: Console, letter: DeadLetter) -> None:
         (f"{printable(letter.reason):<{REASON_WIDTH}}", "red"),
         (f"  {_size(letter):>9}", "" if not letter.omitted_bytes else "yellow"),
         (f"  from {printable(str(letter.source))}", "dim"),
-        f"  {printable(key)}",
+        f"  {printable(short_key(letter))}",
     )
     console.print(head, soft_wrap=True)
     console.print(Text(f"{'':<10}  {printable(letter.detail)}", "dim"), soft_wrap=True)
+
+
+def short_key(letter: DeadLetter) -> str:
+    """The key as a line has room for."""
+    key = "no key" if letter.key is None else letter.key.decode("utf-8", "replace")
+    return key if len(key) <= KEY_MAX_CHARACTERS else key[: KEY_MAX_CHARACTERS - 1] + "…"
 
 
 def _size(letter: DeadLetter) -> str:

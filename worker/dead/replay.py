@@ -109,7 +109,7 @@ async def _replay(settings: Settings, options: ReplayOptions, ends: Mapping[Topi
                     if (why_not := _why_not(letter, reader, settings)) is not None:
                         report.not_sent(letter, why_not)
                     elif options.dry_run:
-                        report.would_send(letter)
+                        report.would_send(letter, _partition(letter, reader))
                     else:
                         await sender.send(letter, _partition(letter, reader))
             finally:

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.dead.letter import DeadLetter
-from worker.dead.listing import print_json
+from worker.dead.listing import print_json, short_key
 from worker.foreground import say
-from worker.record_view import printable
+from worker.record_view import printable, text_or_base64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,16 @@ class Report:
             place = {"topic": confirmed.topic, "partition": confirmed.partition, "offset": confirmed.offset}
             print_json(_place(letter) | {"sent": place})
 
-    def would_send(self, letter: DeadLetter) -> None:
-        """It is one of those that would be sent."""
-        self._sent[letter.source.topic] += 1
+    def would_send(self, letter: DeadLetter, partition: int | None) -> None:
+        """It is one of those that would be sent, to this partition or, None, to that of its key."""
+        topic = letter.source.topic
+        self._sent[topic] += 1
         if self._console is None:
-            print_json(_place(letter) | {"would_send": {"topic": letter.source.topic}})
+            about = {"failed_at": letter.failed_at, "reason": letter.reason, **text_or_base64("key", letter.key)}
+            print_json(_place(letter) | about | {"would_send": {"topic": topic, "partition": partition}})
         else:
-            self._line(letter, f"would go to {letter.source.topic}", "")
+            where = topic if partition is None else f"{topic} {partition}"
+            self._line(letter, f"{letter.failed_at}  {short_key(letter)}  would go to {where}", "")
 
     def not_sent(self, letter: DeadLetter, why_not: WhyNot) -> None:
         """It is not, or cannot be, sent."""

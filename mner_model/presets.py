@@ -23,9 +23,10 @@ _MOON_RECIPE = TrainingConfig(
     modality_dropout=0.0,
 )
 # Optimizer, decay, batch, accumulation and dropout are the paper's, and its rate of 0.005 in another unit: the usual
-# implementation sums the loss over all 9 × 10 posts of a step where ours takes the mean, so 0.45 is the same step.
+# implementation sums the loss over all 9 × 10 posts of a step where ours takes the mean, so 0.45 is the same step. The
+# passes are ours: on the validation sets it gained all the way to some fifty.
 _TRIMOD_RECIPE = TrainingConfig(
-    epochs=24,
+    epochs=60,
     batch_posts=10,
     accumulated_batches=9,
     optimizer="sgd",

@@ -236,7 +236,11 @@ def _read_text_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[TextEnc
     if not (folder / TOKENIZER_FILE).is_file():
         raise CheckpointError(f"checkpoint {folder}: {TOKENIZER_FILE} is missing, its text encoder needs it")
     tokenizer = _read_text(folder, TOKENIZER_FILE)
-    return TextEncoder.from_config(described), PieceTokenizer(tokenizer, config["text_longest_window"])
+    text_encoder = TextEncoder.from_config(described)
+    try:
+        return text_encoder, PieceTokenizer(tokenizer, config["text_longest_window"])
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {folder}: {TOKENIZER_FILE} is damaged: {error}") from error
 
 
 def _read_text(folder: Path, name: str) -> str:

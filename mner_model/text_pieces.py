@@ -61,12 +61,18 @@ class PieceTokenizer:
     """Cuts tokens to pieces with the Transformer's own tokenizer."""
 
     def __init__(self, tokenizer_json: str, longest_window: int) -> None:
-        """tokenizer_json: as the tokenizers library writes it. longest_window: most pieces the Transformer reads."""
+        """tokenizer_json: as the tokenizers library writes it. longest_window: most pieces the Transformer reads.
+
+        Raises ValueError for JSON that is no tokenizer's.
+        """
         from tokenizers import Tokenizer  # comes with transformers, an optional part of the package
 
         self.json = tokenizer_json
         self.longest_window = longest_window
-        self._tokenizer = Tokenizer.from_str(tokenizer_json)
+        try:
+            self._tokenizer = Tokenizer.from_str(tokenizer_json)
+        except Exception as error:  # the library raises nothing more particular
+            raise ValueError(f"expected a tokenizer as the tokenizers library writes it: {error}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
 

@@ -115,6 +115,13 @@ def test_a_checkpoint_without_its_tokenizer_is_refused(trained: Checkpoint, tmp_
         load_checkpoint(tmp_path / "kept")
 
 
+def test_a_checkpoint_whose_tokenizer_is_damaged_is_refused(trained: Checkpoint, tmp_path: Path) -> None:
+    trained.save(tmp_path / "kept")
+    (tmp_path / "kept" / "tokenizer.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json is damaged: expected a tokenizer"):
+        load_checkpoint(tmp_path / "kept")
+
+
 def test_a_batch_without_pieces_is_refused(trained: Checkpoint) -> None:
     features = trained.preprocessing.features(tokenize("Oslo"))
     batch = trained.preprocessing.collate([replace(features, pieces=None)])

@@ -1,6 +1,7 @@
 """Posts as tensors: one padded batch of numbers, the same for training and serving."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -39,6 +40,20 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.surfaces)
+
+
+def features_fingerprint(posts: Iterable[Features]) -> str:
+    """sha256 over all that a tagger reads of posts, in order; what is to be learned of them has no part in it."""
+    digest = hashlib.sha256()
+    for post in posts:
+        image, pieces = post.image_embedding, post.pieces
+        read: list[object] = [post.word_ids.tolist(), post.surfaces, post.caption_ids, post.hashtag_ids]
+        read.append(None if image is None else image.tolist())
+        if pieces is not None:
+            read += [[window.tolist() for window in part] for part in (pieces.windows, pieces.segments)]
+            read.append(pieces.token_piece.tolist())
+        digest.update(repr(read).encode())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

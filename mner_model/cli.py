@@ -103,11 +103,17 @@ def train(
     """
     from mner_model.image_encoder import ImageEncoderConfig
     from mner_model.predictor import device_of
-    from mner_model.presets import preset
+    from mner_model.presets import preset, variant_fields
     from mner_model.training_run import Sources, train_to
 
     with failures():
-        chosen = preset(preset_name)
+        of_model, of_recipe = _pairs(model_changes), _pairs(recipe_changes)
+        for field in variant_fields(preset_name):
+            if field in of_model or field in of_recipe:
+                raise ConfigError(f"--preset {preset_name}: says {field} already, expected it once")
+        if "seed" in of_recipe or (epochs and "epochs" in of_recipe):
+            raise ConfigError("--recipe: expected the seed by --seed, and the epochs by --epochs or here, not by both")
+        chosen = preset(preset_name).changed(of_model, of_recipe, is_taught=soft_targets is not None)
         chosen.check_soft_targets(soft_targets)
         recipe = replace(chosen.recipe, seed=seed, epochs=epochs or chosen.recipe.epochs)
         if captioner is not None and (image_encoder or image_weights):
@@ -118,8 +124,8 @@ def train(
         fingerprint = train_to(
             out,
             name or chosen.name,
-            chosen.model.changed(_pairs(model_changes)),
-            recipe.changed(_pairs(recipe_changes)),
+            chosen.model,
+            recipe,
             Sources(train_files, valid_files, vectors, words, images, soft_targets, captioner),
             device=str(device_of(device)),
             say=say,

@@ -102,6 +102,18 @@ class ModelConfig(_Config):
         """Whether an image's caption is read as such: its words, or the whole of it behind the text."""
         return "caption" in self.modalities or self.text_reads_captions
 
+    def unread(self) -> dict[str, str]:
+        """The fields that this model does not look at, each with what it would take."""
+        needed_by = {
+            ("word_context",): ("the modality word", "word" in self.modalities),
+            ("word_hidden",): ("a word_context", self.word_context != "none"),
+            ("char_encoder", "char_dimension", "char_hidden"): ("the modality char", "char" in self.modalities),
+            ("side_hidden",): ("the modality caption or hashtag", bool({"caption", "hashtag"} & {*self.modalities})),
+            ("fused_dimension",): ("a fusion that weighs", self.fusion != "concatenation"),
+            ("hidden",): ("an entity_encoder", self.entity_encoder != "none"),
+        }
+        return {name: needed for names, (needed, is_here) in needed_by.items() if not is_here for name in names}
+
     def __post_init__(self) -> None:
         for name, allowed in (
             ("fusion", get_args(FusionName)),
@@ -167,6 +179,20 @@ class TrainingConfig(_Config):
     modality_dropout: float = 0.5  # an image is left out, and its caption with it
     average_decay: float = 0.999  # of the weights' moving average, per step
     choose_with_images: bool = False  # validation is read with the images' captions, else from text alone
+
+    def unread(self, model: ModelConfig, *, is_taught: bool) -> dict[str, str]:
+        """The fields that the training of such a model does not look at, each with what it would take."""
+        has_words = bool({"word", "image"} & {*model.modalities})
+        has_images = "image" in model.modalities or model.reads_captions
+        needed_by = {
+            ("decay",): ("the schedule inverse", self.schedule == "inverse"),
+            ("vector_learning_rate",): ("the modality word or image", has_words),
+            ("word_dropout",): ("the modality word", "word" in model.modalities),
+            ("text_learning_rate",): ("the modality text", "text" in model.modalities),
+            ("modality_dropout", "choose_with_images"): ("a model that reads images or captions", has_images),
+            ("teacher_share",): ("soft targets", is_taught),
+        }
+        return {name: needed for names, (needed, is_here) in needed_by.items() if not is_here for name in names}
 
     def __post_init__(self) -> None:
         if not -(2**63) <= self.seed < 2**63:  # what torch takes

@@ -177,6 +177,14 @@ def fingerprint(examples: Iterable[Example]) -> str:
     return digest.hexdigest()
 
 
+def tokens_fingerprint(examples: Iterable[Example]) -> str:
+    """sha256 over the tokens that this version makes of the posts, in order: another tokenizer learns other posts."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update("\x1f".join(example.tokens.surfaces).encode() + b"\x1e")
+    return digest.hexdigest()
+
+
 def captions_fingerprint(examples: Iterable[Example]) -> str | None:
     """sha256 over the captions in order; None where no example has one."""
     captions = [example.caption for example in examples]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from mner_model.data import Example, captions_fingerprint, fingerprint, mention_count, mention_hash, read_conll
@@ -11,6 +11,7 @@ from mner_model.evaluate import Evaluation, evaluate, f1_interval
 from mner_model.image_words import caption_words, words_vector
 from mner_model.labels import Span
 from mner_model.predictor import Document, Prediction, Predictor
+from mner_model.provenance import made_with
 
 _POSTS_PER_CALL = 256
 
@@ -26,15 +27,17 @@ def evaluate_checkpoint(
     captions     machine captions of the posts' images; their words stand for the image. None: text alone. With them the
                  same posts are scored once more without, as `without_images`; not read for a tagger that reads none
     on_progress  is told how many posts are done, and of how many
-    returns      the object that `mner-model evaluate --json` prints
+    returns      the object that `mner-model evaluate --json` prints; posts_per_core_second counts the processor's time,
+                 which other work on the machine takes nothing from, and is None on a GPU
     Raises DataError for a file that cannot be read.
     """
     if not predictor.reads_captions:
         captions = None
     examples = read_conll(data, captions=captions)
-    started = perf_counter()
+    read = _features_fingerprint(predictor, examples)
+    started, worked = perf_counter(), process_time()
     tags = _tags(predictor, examples, on_progress)
-    seconds = perf_counter() - started
+    seconds, core_seconds = perf_counter() - started, process_time() - worked
     scores = _score(predictor, examples, tags).to_json()
     scores["lenient_f1_interval"] = f1_interval([example.tags for example in examples], tags)
     if captions is not None:
@@ -46,6 +49,7 @@ def evaluate_checkpoint(
             "name": predictor.name,
             "fingerprint": predictor.fingerprint,
             "parameters": predictor.parameters,
+            "choices": predictor.choices,
         },
         "data": {
             "fingerprint": fingerprint(examples),
@@ -53,10 +57,26 @@ def evaluate_checkpoint(
             "mentions": mention_count(examples),
             "captions": sum(example.caption is not None for example in examples),
             "captions_fingerprint": captions_fingerprint(examples),
+            "features_fingerprint": read,
         },
         **scores,
         "posts_per_second": len(examples) / seconds,
+        "posts_per_core_second": None if predictor.is_on_gpu else len(examples) / core_seconds,
+        "made_with": made_with(predictor.device),
     }
+
+
+def features_fingerprint(predictor: Predictor, data: str | Path, captions: str | Path | None = None) -> str:
+    """sha256 over all that a tagger reads of a file's posts, as `evaluate_checkpoint` tells it of what it scored.
+
+    It differs where the tokenizer, the segmenter of hashtags or whatever else reads posts has changed since.
+    Raises DataError for a file that cannot be read.
+    """
+    return _features_fingerprint(predictor, read_conll(data, captions=captions if predictor.reads_captions else None))
+
+
+def _features_fingerprint(predictor: Predictor, examples: Sequence[Example]) -> str:
+    return predictor.features_fingerprint(_document(predictor, example) for example in examples)
 
 
 def _tags(

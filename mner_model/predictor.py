@@ -4,17 +4,17 @@ Blocking and thread-safe; run it in an executor thread (torch releases the GIL w
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mner_model.batch import Features
+from mner_model.batch import Features, features_fingerprint
 from mner_model.checkpoint import Checkpoint, CheckpointError, DeviceUnavailable, load_checkpoint
 from mner_model.encoders import WordEncoder
 from mner_model.image_captions import ImageReader, load_image_reader
@@ -132,6 +132,11 @@ class Predictor:
         return sum(parameter.numel() for parameter in self._model.parameters())
 
     @property
+    def choices(self) -> dict[str, Any]:
+        """What is not as it comes in its model's configuration."""
+        return self._model.config.choices()
+
+    @property
     def image_fingerprint(self) -> str | None:
         """sha256 of all that an image embedding depends on, None where images are not used."""
         return None if self._images is None else self._images.fingerprint
@@ -220,6 +225,10 @@ class Predictor:
             i: [sighted - without for sighted, without in zip(tagged.confidences, confidences, strict=True)]
             for (i, tagged), confidences in zip(seen.items(), blind, strict=True)
         }
+
+    def features_fingerprint(self, posts: Iterable[Document]) -> str:
+        """sha256 over all that it reads of these posts: with the same, the same checkpoint finds the same mentions."""
+        return features_fingerprint(self._features(post, _tokens(post)) for post in posts)
 
     def modality_weights(self, post: Document) -> ModalityWeights:
         """How much each modality counted for each token of one post.

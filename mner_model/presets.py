@@ -4,7 +4,7 @@ A preset is a model and the recipe that trains it, nothing else; what the comman
 data and images are not to be had: here an image is the words of its caption, in the space of the word vectors.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mner_model.config import ConfigError, Modality, ModelConfig, TrainingConfig
@@ -45,6 +45,7 @@ _SAID_ELSEWHERE = {
     "seed": "behind a colon in `report`, by --seed in `train`",
     "text_encoder": "by --text-encoder in `report`, by --model text_encoder=FOLDER in `train`",
 }
+_BY_VECTORS = ("word_dimension", "image_dimension")  # of --vectors, whatever is said
 _TRANSFORMER_RECIPE = TrainingConfig(epochs=4, warmup_share=0.1, average_decay=0.99)
 # a small one has farther to go: higher rates and twice the passes gave more on the validation sets
 _SMALL_TRANSFORMER_RECIPE = replace(_TRANSFORMER_RECIPE, epochs=8, text_learning_rate=1e-4)
@@ -74,6 +75,28 @@ class Preset:
         """The modalities that need word vectors."""
         return [name for name in self.model.modalities if name in ("word", "image")]
 
+    def changed(
+        self, model: Mapping[str, str], recipe: Mapping[str, str], *, is_taught: bool | None = None
+    ) -> "Preset":
+        """With fields of its model and its recipe set from their text.
+
+        is_taught  whether there will be soft targets; None for what the preset says
+
+        Raises ConfigError as `ModelConfig.changed` does, and for a field that would change nothing: it would make
+        another name for the same training.
+        """
+        found = replace(self, model=self.model.changed(model), recipe=self.recipe.changed(recipe))
+        taught = self.taught if is_taught is None else is_taught
+        unread = {**found.model.unread(), **found.recipe.unread(found.model, is_taught=taught)}
+        for name in (*model, *recipe):
+            if name in _BY_VECTORS:
+                raise ConfigError(f"{name}: expected nothing said of it, it is the dimension of the word vectors")
+            if name in unread:
+                raise ConfigError(
+                    f"{name}: would change nothing in preset {self.name}, expected {unread[name]} with it"
+                )
+        return found
+
     def check_vectors(self, given: object) -> None:
         """Raises ConfigError where it reads words and no vectors are given."""
         if self.in_words and given is None:
@@ -95,21 +118,27 @@ def preset(name: str) -> Preset:
     if of not in PRESETS:
         raise ConfigError(f"no preset {of}: expected one of {', '.join(PRESETS)}")
     found = PRESETS[of]
+    of_model, of_recipe = found.model.to_json(), found.recipe.to_json()
+    said: dict[str, str] = {}
     for change in changes:
         field_name, equals, value = change.partition("=")
         if not equals:
             raise ConfigError(f"preset {name}: expected +FIELD=VALUE behind the name, got +{change}")
         if field_name in _SAID_ELSEWHERE:
             raise ConfigError(f"preset {of}: +{field_name} makes no variant; say it {_SAID_ELSEWHERE[field_name]}")
-        of_model, of_recipe = found.model.to_json(), found.recipe.to_json()
-        known = ", ".join(of_model | of_recipe)
-        if field_name in of_model:
-            found = replace(found, model=found.model.changed({field_name: value}))
-        elif field_name in of_recipe:
-            found = replace(found, recipe=found.recipe.changed({field_name: value}))
-        else:
-            raise ConfigError(f"preset {name}: no field {field_name}, expected one of {known}")
-    return replace(found, name=name)
+        if field_name not in of_model | of_recipe:
+            raise ConfigError(
+                f"preset {name}: no field {field_name}, expected one of {', '.join(of_model | of_recipe)}"
+            )
+        if said.setdefault(field_name, value) != value:
+            raise ConfigError(f"preset {name}: expected {field_name} once, got {said[field_name]} and {value}")
+    model, recipe = ({k: said[k] for k in said if k in fields} for fields in (of_model, of_recipe))
+    return replace(found.changed(model, recipe), name=name)
+
+
+def variant_fields(name: str) -> list[str]:
+    """The fields that a preset's name changes."""
+    return [change.partition("=")[0] for change in name.split("+")[1:]]
 
 
 def _with_images(recipe: TrainingConfig) -> TrainingConfig:

@@ -16,8 +16,8 @@ PIPE_WIDTH = 100
 _INDENT = "  "
 _GAP = "  "
 _READING = (
-    "F1: lenient, in percent, text alone, mean over (so many) seeds. posts/s: text alone, on machines that did other "
-    "things too; good for orders of magnitude."
+    "F1: lenient, in percent, text alone, mean over (so many) seeds. posts/s: text alone, of one core's time (on a "
+    "GPU, of the clock)."
 )
 
 
@@ -36,9 +36,19 @@ def preset_lines(presets: Sequence[Preset], measured: Sequence[Measured], width:
         lines[-1].stylize("bold", 0, len(one.name))
         in_short = found[one.name]
         scores = [] if beside or in_short is None else [f"F1 on {name}: {_score(in_short, name)}" for name in sets]
-        notes = [", ".join(scores), one.summary, one.source, one.extra and f"needs the extra {one.extra}"]
+        notes = [", ".join(scores), one.summary, one.source, _conditions(one, in_short)]
         lines += [Text(line, "dim") for note in notes for line in _wrapped(note, width, _INDENT)]
     return [*lines, Text(), *map(Text, _wrapped(_READING, width))] if measured else lines
+
+
+def _conditions(one: Preset, in_short: Summary | None) -> str:
+    """What it needs, and what was not as it comes when it was measured."""
+    needs = [
+        one.extra and f"needs the extra {one.extra}",
+        one.taught and "needs soft targets, of `mner-model teach`",
+        in_short and in_short.words and f"measured with {in_short.words:,} pretrained words (--words)",
+    ]
+    return "; ".join(need for need in needs if need)
 
 
 def _columns(presets: Sequence[Preset], found: dict[str, Summary | None], sets: Sequence[str]) -> list[list[str]]:

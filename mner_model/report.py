@@ -16,15 +16,17 @@ from typing import Any
 from mner_model.checkpoint import training_story
 from mner_model.config import ConfigError
 from mner_model.data import captions_fingerprint, fingerprint, read_conll
-from mner_model.evaluation_run import evaluate_checkpoint
+from mner_model.evaluation_run import evaluate_checkpoint, features_fingerprint
 from mner_model.predictor import Predictor
-from mner_model.results import Measured, ResultsError, training_in_short
+from mner_model.results import Measured, ResultsError, posts_per_second, training_in_short
 from mner_model.training_run import captions_beside, set_name
 
 _READING = (
-    "F1 in percent, means over the seeds. Beside lenient F1 in parentheses its lowest and highest seed or, of a single "
-    "seed, in brackets its 95 % bootstrap interval. Speed is of whatever machine this ran on, and of what else it did."
+    "F1 in percent, means over the seeds. Beside lenient F1 in parentheses its lowest and highest seed, in brackets "
+    "its 95 % bootstrap interval over posts, with several seeds the mean of theirs. posts/s is of one core's time (on "
+    "a GPU, of the clock)."
 )
+_PROGRAM = "mner-model"
 _TYPES_READING = "Lenient F1 by type, and of mentions that are in the training data and that are not:"
 
 
@@ -74,7 +76,8 @@ def measure(
 ) -> list[Measured]:
     """Scores a trained checkpoint on each data set, from text alone and, where it reads images, with their captions.
 
-    Kept in results.json beside the checkpoint, by the fingerprints of checkpoint, data and captions.
+    Kept in results.json beside the checkpoint, by the fingerprints of checkpoint, data, captions and all that is read
+    of them, so that a version which reads posts otherwise scores again.
     Raises CheckpointError, DataError, or ResultsError for a results.json that is damaged.
     """
     predictor = Predictor.load(folder, device)
@@ -85,10 +88,12 @@ def measure(
     measured = []
     for test in tests:
         for with_images in (False, True) if predictor.reads_captions and test.captions else (False,):
-            key = _key(test.told(with_images))
+            captions = test.captions if with_images else None
+            read = features_fingerprint(predictor, test.file, captions)
+            key = _key({**test.told(with_images), "features_fingerprint": read})
             if key not in found:
                 say(f"{preset}, seed {seed}: scoring on {test.name}{' with captions' if with_images else ''}")
-                found[key] = evaluate_checkpoint(predictor, test.file, test.captions if with_images else None)
+                found[key] = evaluate_checkpoint(predictor, test.file, captions)
                 draft = kept.with_name(f".{kept.name}.{os.getpid()}")
                 draft.write_text(json.dumps({predictor.fingerprint: found}), encoding="utf-8")
                 draft.replace(kept)
@@ -108,8 +113,8 @@ def _kept_scores(file: Path, checkpoint: str) -> dict[str, Any]:
 
 
 def _key(data: Mapping[str, Any]) -> str:
-    captions = data["captions_fingerprint"]
-    return f"data {data['fingerprint']}" + (f", captions {captions}" if captions else "")
+    names = ("fingerprint", "captions_fingerprint", "features_fingerprint")
+    return ", ".join(f"{name} {data[name]}" for name in names if data.get(name))
 
 
 def command_line(words: Iterable[str]) -> str:
@@ -122,7 +127,7 @@ def command_line(words: Iterable[str]) -> str:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         before = option or (shown[-1] if shown else "")
         shown.append(f"{option}{equals}{_shown(before, value)}")
-    return shlex.join(["mner-model", *shown])
+    return shlex.join([_PROGRAM, *shown])
 
 
 def _shown(option: str, value: str) -> str:
@@ -138,9 +143,9 @@ def _shown(option: str, value: str) -> str:
 
 def markdown(measured: Sequence[Measured], command: str) -> str:
     """The tables, and below them what the figures rest on."""
-    about = [*data_lines(measured), *_training_lines(measured), _checkpoints(measured)]
+    about = [*data_lines(measured), *_training_lines(measured), _checkpoints(measured), *_made_with_lines(measured)]
     parts = [scores_table(measured), _READING, _TYPES_READING, types_table(measured), lines(about)]
-    return "\n\n".join([*parts, f"```\n{command}\n```"]) + "\n"
+    return "\n\n".join([*parts, *_recipe_lines(measured), f"```\n{command}\n```"]) + "\n"
 
 
 def scores_table(measured: Sequence[Measured]) -> str:
@@ -155,7 +160,7 @@ def scores_table(measured: Sequence[Measured]) -> str:
         cells = [_scores([one.result for one in rows if one.data == name]) for name in sets]
         seeds = ", ".join(str(seed) for seed in dict.fromkeys(one.seed for one in rows))
         parameters, megabytes = rows[0].result["model"]["parameters"], rows[0].size_bytes / 1e6
-        speed = fmean(one.result["posts_per_second"] for one in rows)
+        speed = fmean(map(posts_per_second, rows))
         table.append(f"| {label} | {' | '.join(cells)} | {seeds} | {parameters:,} | {megabytes:.0f} | {speed:,.0f} |")
     return "\n".join(table)
 
@@ -189,6 +194,37 @@ def _training_lines(measured: Sequence[Measured]) -> list[str]:
         told = ", ".join(_fingerprints(one.training["data"])) if one.training else ""
         about.setdefault(told or "nothing told", []).append(f"{_model(one)} seed {one.seed}")
     return [f"Trained on {told}: {', '.join(dict.fromkeys(labels))}." for told, labels in about.items()]
+
+
+def _made_with_lines(measured: Sequence[Measured]) -> list[str]:
+    """The program, its libraries and the device, of training and of scoring: a line for all that share them."""
+    about: dict[str, list[str]] = {}
+    for one in measured:
+        trained = _made_with((one.training or {}).get("made_with"))
+        scored = _made_with(one.result.get("made_with"))
+        about.setdefault(f"Trained with {trained}; scored with {scored}", []).append(f"{_model(one)} seed {one.seed}")
+    return [f"{told}: {', '.join(dict.fromkeys(labels))}." for told, labels in about.items()]
+
+
+def _made_with(about: Mapping[str, Any] | None) -> str:
+    if about is None:
+        return "a version that did not tell itself"
+    device = f"cpu ({about['threads']} threads)" if about["device"] == "cpu" else about["device"]
+    return f"{_PROGRAM} {about['mner_model']}, code {about['code'][:12]}, torch {about['torch']}, {device}"
+
+
+def _recipe_lines(measured: Sequence[Measured]) -> list[str]:
+    """Model and recipe of each preset, as far as they are not as they come: a list, as versions may differ in them."""
+    about = {}
+    for one in measured:
+        chosen = {**one.result["model"].get("choices", {}), **((one.training or {}).get("recipe") or {})}
+        about[_model(one)] = ", ".join(f"{name} {_plainly(value)}" for name, value in chosen.items())
+    told = [f"- {model}: {choices}" for model, choices in about.items() if choices]
+    return ["What is not as it comes in each model and its recipe:\n\n" + "\n".join(told)] if told else []
+
+
+def _plainly(value: Any) -> str:
+    return "+".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def _fingerprints(part: Any, name: str = "") -> Iterator[str]:
@@ -234,11 +270,12 @@ def _scores(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _spread(results: Sequence[Mapping[str, Any]]) -> str:
+    low, high = (fmean(result["lenient_f1_interval"][end] for result in results) for end in (0, 1))
+    of_posts = f"[{100 * low:.2f} to {100 * high:.2f}]"
     if len(results) == 1:
-        low, high = results[0]["lenient_f1_interval"]
-        return f"[{100 * low:.2f} to {100 * high:.2f}]"
+        return of_posts
     f1 = [result["lenient"]["f1"] for result in results]
-    return f"({100 * min(f1):.2f} to {100 * max(f1):.2f})"
+    return f"({100 * min(f1):.2f} to {100 * max(f1):.2f}) {of_posts}"
 
 
 def _mean(scores: Iterable[Mapping[str, float]]) -> str:

@@ -1,7 +1,7 @@
 """What a report can be refused for, looked for before its first training: a training may take hours."""
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from mner_model.checkpoint import check_destination, folder_fingerprint, model_c
 from mner_model.config import ConfigError, TrainingConfig
 from mner_model.data import Example, read_conll
 from mner_model.labels import TagSet
+from mner_model.presets import variant_fields
 from mner_model.report import ScoredSet
 from mner_model.report_plan import Run
 from mner_model.results import (
@@ -24,12 +25,12 @@ from mner_model.results import (
 from mner_model.soft_target_file import read_soft_targets
 from mner_model.text_encoder import TextEncoder, check_extra
 from mner_model.training_posts import check_targets
-from mner_model.training_run import Sources, captions_beside, set_name
+from mner_model.training_run import Sources, captions_beside, set_name, tell_of_shared
 from mner_model.training_story import posts_story, soft_targets_story, text_encoder_story, vectors_story
 from mner_model.vocabulary import WordVectors, read_vectors
 
 _ALWAYS_TOLD = ("train", "validation", "soft_targets")  # of its data, by checkpoints of older versions too
-_TOLD = (*_ALWAYS_TOLD, "vectors", "text_encoder")
+_TOLD = (*_ALWAYS_TOLD, "tokens", "vectors", "text_encoder")
 _OF_VECTORS_OR_FOLDER = ("word_dimension", "image_dimension", "text_encoder")  # in a model; what is read decides them
 
 
@@ -44,14 +45,17 @@ def check_runs(
     sources: Sources,
     epochs: int | None,
     results: Path | None,
-    tests: Iterable[ScoredSet],
+    tests: Sequence[ScoredSet],
     say: Callable[[str], None],
 ) -> None:
     """Raises what the runs would raise later on, in one sentence, as far as it can be known.
 
     results  file that the figures will be put into; None for none
-    say      is told of checkpoints that are there and were trained otherwise than the report asks for
+    say      is told what takes a while
     """
+    for run in runs:
+        if epochs and "epochs" in variant_fields(run.preset.name):
+            raise ConfigError(f"--epochs {epochs}: expected none, preset {run.preset.name} says its own")
     before = read_results(results) if results is not None and results.exists() else []
     for run in runs:
         run.preset.check_soft_targets(sources.soft_targets)
@@ -60,7 +64,9 @@ def check_runs(
     asked = _Asked(runs, sources, epochs, say)
     for run in runs:
         if (out / run.folder).exists():
-            _check_kept(run, out / run.folder, sources, asked, say)
+            _check_kept(run, out / run.folder, sources, asked)
+    for test in tests:
+        tell_of_shared(_read(test.file), asked.train, f"--test {test.name}", say)
     missing = [run for run in runs if not (out / run.folder).exists()]
     _check_missing(missing, sources, asked)
     if results is not None:
@@ -80,7 +86,7 @@ class _Asked:
         self._say = say
         limits = [run.words for run in runs if run.preset.in_words]
         self._most_words = max((limit or sys.maxsize for limit in limits), default=1)
-        self._train = [example for file in sources.train for example in _read(file)]
+        self.train = [example for file in sources.train for example in _read(file)]
         self._validation = {set_name(file): _read(file) for file in sources.valid}
         self._vectors = cache(self._read_vectors)
         self.text_encoder = cache(self._text_encoder)
@@ -93,7 +99,7 @@ class _Asked:
     def training(self, run: Run, parts: Collection[str]) -> dict[str, Any] | None:
         """A run in short, with these parts of its data."""
         model = run.preset.model
-        data = posts_story(self._train, self._validation, model, self.recipe(run))
+        data = posts_story(self.train, self._validation, model, self.recipe(run))
         if "vectors" in parts:
             data["vectors"] = vectors_story(self.vectors(run))
         if "text_encoder" in parts:
@@ -121,8 +127,9 @@ class _Asked:
         return soft_targets_story(read_soft_targets(file, TagSet(types))) if file is not None else None
 
 
-def _check_kept(run: Run, folder: Path, sources: Sources, asked: _Asked, say: Callable[[str], None]) -> None:
-    """Says in what a checkpoint that is there differs from what is asked for; raises ConfigError for other vectors.
+def _check_kept(run: Run, folder: Path, sources: Sources, asked: _Asked) -> None:
+    """Raises ConfigError for a checkpoint that is there and was trained otherwise: its figures would stand beside a
+    command that does not give them.
 
     What it does not tell and what the options do not say is not compared.
     """
@@ -136,15 +143,26 @@ def _check_kept(run: Run, folder: Path, sources: Sources, asked: _Asked, say: Ca
     parts = [name for name in _TOLD if name in {*_ALWAYS_TOLD, *data} - unsaid]
     training = asked.training(run, parts)
     different = differences(told, training, parts)
-    if "vectors" in different:  # its figures would stand in the row of words that it does not have
+    said = {
+        "recipe": lambda: _two_choices(told["recipe"] if told else {}, training["recipe"] if training else {}),
+        "vectors": lambda: f"{_named(data['vectors'])}, asked for {_named(vectors_story(asked.vectors(run)))}",
+    }
+    reasons = [f"{name} ({said[name]()})" if name in said else name for name in different]
+    model, wanted = _same_everywhere(model_choices(folder)), _same_everywhere(run.preset.model.choices())
+    if model != wanted:
+        reasons.insert(0, f"model ({_two_choices(model, wanted)})")
+    if reasons:
         raise ConfigError(
-            f"{folder}: was trained with {_named(data['vectors'])}, and this report asks for "
-            f"{_named(vectors_story(asked.vectors(run)))}; name another --out, or remove that folder"
+            f"{folder}: was trained otherwise than this report asks for, it differs in {'; '.join(reasons)}: "
+            "name another --out, or remove that folder"
         )
-    if _same_everywhere(model_choices(folder)) != _same_everywhere(run.preset.model.choices()):
-        different.insert(0, "model")
-    if different:
-        say(f"{run.folder}: taken as it is, though its training differs in {', '.join(different)}")
+
+
+def _two_choices(has: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The fields in which two choices differ; one that was not chosen is as it comes."""
+    names = [name for name in {**has, **wanted} if has.get(name) != wanted.get(name)]
+    parts = [f"{name} {has.get(name, 'as it comes')}, asked for {wanted.get(name, 'as it comes')}" for name in names]
+    return ", ".join(parts)
 
 
 def _named(vectors: dict[str, Any] | None) -> str:

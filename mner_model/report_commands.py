@@ -86,8 +86,7 @@ def report(
     Data are CoNLL files, with captions in FILE.captions.tsv beside FILE.txt, as for `mner-model train`.
 
     Checkpoints and scores are kept in OUT: a report that is stopped goes on, one with a further preset trains that one.
-    A checkpoint that is there is taken as it is, and one of other vectors refused: other data, vectors or passes want
-    another OUT.
+    A checkpoint that is there and was trained otherwise is refused: other data, vectors or passes want another OUT.
     """
     from mner_model.predictor import device_of
     from mner_model.report import command_line, markdown, measure, scored_sets
@@ -137,13 +136,14 @@ def presets(as_json: bool) -> None:
 def _preset_json(one: "Preset", measured: "Sequence[Measured]") -> dict[str, object]:
     from mner_model.results import summary, to_json
 
-    about = {"name": one.name, "summary": one.summary, "source": one.source, "extra": one.extra}
+    about = {"name": one.name, "summary": one.summary, "source": one.source, "extra": one.extra, "taught": one.taught}
     in_short = summary(one.name, measured)
     return {
         **about,
         "model": one.model.to_json(),
         "recipe": one.recipe.to_json(),
         "parameters": in_short and in_short.parameters,
+        "words": in_short and in_short.words,
         "size_bytes": in_short and in_short.size_bytes,
         "posts_per_second": in_short and round(in_short.posts_per_second, 1),
         "lenient_f1": dict(in_short.lenient_f1) if in_short else {},

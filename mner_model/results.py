@@ -15,6 +15,7 @@ from typing import Any
 from mner_model.config import TrainingConfig
 
 OWN_RESULTS = Path(__file__).with_name("results.json")
+_SPEEDS = ("posts_per_second", "posts_per_core_second")
 _DIGITS = 10  # of a fraction; with fewer, one that is rounded again to be shown may come out a hundredth of a point off
 
 
@@ -51,9 +52,10 @@ class Measured:
 class Summary:
     """A preset in a line.
 
+    words             pretrained words that were kept; None for all, and for a preset that reads none
     lenient_f1        by data set, as a fraction, from text alone, mean over seeds
     seeds             by data set, how many
-    posts_per_second  mean of runs on machines that did other things too
+    posts_per_second  mean over what was measured, as `posts_per_second` gives it
     """
 
     parameters: int
@@ -61,6 +63,13 @@ class Summary:
     posts_per_second: float
     lenient_f1: Mapping[str, float]
     seeds: Mapping[str, int]
+    words: int | None = None
+
+
+def posts_per_second(one: Measured) -> float:
+    """Of one core's time; on a GPU by the clock."""
+    of_core: float | None = one.result["posts_per_core_second"]
+    return of_core if of_core is not None else float(one.result["posts_per_second"])
 
 
 def vocabulary(one: Measured) -> float:
@@ -87,14 +96,16 @@ def summary(preset: str, measured: Iterable[Measured]) -> Summary | None:
     return Summary(
         rows[0].result["model"]["parameters"],
         rows[0].size_bytes,
-        fmean(one.result["posts_per_second"] for one in rows),
+        fmean(map(posts_per_second, rows)),
         {name: fmean(f1) for name, f1 in of_set.items()},
         {name: len(f1) for name, f1 in of_set.items()},
+        rows[0].words,
     )
 
 
 def training_in_short(story: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Of what a checkpoint tells of its training: recipe, what is not as it comes, and data, all that is told of them.
+    """Of what a checkpoint tells of its training: recipe, what is not as it comes, data, all that is told of them, and
+    what it was made with.
 
     The seed and the precision, which follows the device, are left out. None for a checkpoint that tells nothing.
     """
@@ -104,7 +115,8 @@ def training_in_short(story: Mapping[str, Any]) -> dict[str, Any] | None:
     chosen = {
         name: value for name, value in config.items() if name not in ("seed", "precision") and plain.get(name) != value
     }
-    return {"recipe": chosen, "data": dict(story.get("data", {}))}
+    made_with = {"made_with": story["made_with"]} if "made_with" in story else {}
+    return {"recipe": chosen, "data": dict(story.get("data", {})), **made_with}
 
 
 def differences(
@@ -118,6 +130,8 @@ def differences(
         return [] if one == other else ["what is told of it"]
     names = one["data"] | other["data"] if parts is None else parts
     different = [name for name in names if one["data"].get(name) != other["data"].get(name)]
+    if {"train", "validation"} & {*different}:
+        different = [name for name in different if name != "tokens"]  # other posts have other tokens
     return [*(["recipe"] if one["recipe"] != other["recipe"] else []), *different]
 
 
@@ -194,7 +208,11 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, _DIGITS)
     if isinstance(value, Mapping):
-        return {name: round(part, 1) if name == "posts_per_second" else _rounded(part) for name, part in value.items()}
+        return {name: _rounded_speed(part) if name in _SPEEDS else _rounded(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(part) for part in value]
     return value
+
+
+def _rounded_speed(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)

@@ -23,6 +23,7 @@ from mner_model.model import MultimodalTagger
 from mner_model.moving_average import MovingAverage
 from mner_model.optimization import l1_norm, learning_rates, new_optimizer, new_schedule
 from mner_model.preprocessing import Preprocessing
+from mner_model.provenance import made_with
 from mner_model.soft_target_file import TaughtPosts
 from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
@@ -42,7 +43,11 @@ __all__ = ["EpochReport", "Trainer", "TrainingDiverged", "predict_word_tags"]
 
 _UNKNOWN_DEVIATION = 0.3  # of a first vector for a word without a pretrained one; about that of GloVe's own
 _SAVE_EVERY_S = 600.0
-_READ_FROM = ("vectors", "text_encoder")  # told apart from the other data, as states of older versions do without
+_READ_FROM = (
+    "vectors",
+    "text_encoder",
+    "tokens",
+)  # told apart from the other data, as states of older versions do without
 
 
 class TrainingDiverged(ArithmeticError):
@@ -274,7 +279,7 @@ class Trainer:
             "validation_lenient_f1": best.lenient_f1,
             "passes": [{"loss": report.loss, "validation_lenient_f1": report.lenient_f1} for report in self._reports],
             "precision": self.precision,
-            "torch": torch.__version__,
+            "made_with": made_with(self.device),
         }
 
 

@@ -12,7 +12,7 @@ from mner_model.image_captions import CaptionerConfig, load_image_reader
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import check_image_encoder
 from mner_model.labels import TagSet
-from mner_model.soft_target_file import read_soft_targets
+from mner_model.soft_target_file import TaughtPosts, read_soft_targets
 from mner_model.text_encoder import TextEncoder
 from mner_model.train import Trainer
 from mner_model.training_posts import check_targets
@@ -59,6 +59,8 @@ def train_to(
     TrainingDiverged, TrainingStateError or VectorsError in one sentence, before any training where that can be known.
     """
     check_targets(model, recipe, is_taught=sources.soft_targets is not None)
+    if (out / CONFIG_FILE).exists():
+        raise ConfigError(f"--out {out}: holds a checkpoint already; name another folder, or remove it to train again")
     image_encoder = _image_encoder(model, sources, say)
     check_destination(out)
     taught = None
@@ -79,14 +81,16 @@ def train_to(
         # a folder's name is enough for people, and where it lies is nobody's business
         model = replace(model, text_encoder=Path(model.text_encoder).name)
     train = [example for file in sources.train for example in _read(file, say)]
+    if taught is not None:
+        _tell_of_taught(train, taught, say)
     if image_encoder is not None and not _have_captions(train):
         say("no post to learn from has a caption (FILE.captions.tsv): the tagger will not learn what images mean")
     valid = _validation_sets(sources.valid, say)
+    for set_of, posts in valid.items():
+        tell_of_shared(posts, train, f"--valid {set_of}", say)
     if image_encoder is not None and recipe.choose_with_images and not any(map(_have_captions, valid.values())):
         say("no post to choose by has a caption (FILE.captions.tsv): the pass is chosen on text alone")
     trainer = Trainer(train, valid, vectors, model, recipe, device, text, taught)
-    if (out / CONFIG_FILE).exists():
-        say(f"{out} is replaced when this one is done")
     out = Path(os.path.abspath(out))  # "." has no name to write another beside
     state_file = out.with_name(out.name + ".training")
     checkpoint = trainer.run(name, on_epoch, state_file, say)
@@ -132,6 +136,22 @@ def captions_beside(file: Path) -> Path | None:
 def set_name(file: Path) -> str:
     """What people call a data file: its folder and its name, twitter2015/test."""
     return f"{file.absolute().parent.name}/{file.stem}"
+
+
+def tell_of_shared(posts: Sequence[Example], train: Iterable[Example], of: str, say: Callable[[str], None]) -> None:
+    """Says how many posts have a text that is learned from too, if any: scores on those say little."""
+    learned = {example.text for example in train}
+    count = sum(example.text in learned for example in posts)
+    if count:
+        say(f"{of}: {count:,} of {len(posts):,} posts have a text that is in the training data too")
+
+
+def _tell_of_taught(train: Iterable[Example], taught: TaughtPosts, say: Callable[[str], None]) -> None:
+    texts = {example.text for example in train}
+    gold = sum(text in texts for text in taught.targets)
+    say(
+        f"soft targets: of {gold:,} of the {len(texts):,} texts with gold, and of {len(taught.targets) - gold:,} others"
+    )
 
 
 def _have_captions(examples: Iterable[Example]) -> bool:

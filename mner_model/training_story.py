@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any, Self
 
 from mner_model.config import ModelConfig, TrainingConfig
-from mner_model.data import Example, captions_fingerprint, fingerprint
+from mner_model.data import Example, captions_fingerprint, fingerprint, tokens_fingerprint
 from mner_model.evaluate import Evaluation
 from mner_model.soft_target_file import TaughtPosts
 from mner_model.text_encoder import TextEncoder
@@ -57,12 +58,13 @@ def posts_story(
     model: ModelConfig,
     recipe: TrainingConfig,
 ) -> dict[str, Any]:
-    """What a model learns from and is chosen by, with captions where it reads them."""
+    """What a model learns from and is chosen by, with captions where it reads them, and the tokens made of it."""
     with_captions = "image" in model.modalities or model.reads_captions
     chosen_with = with_captions and recipe.choose_with_images
     return {
         "train": data_story(train, with_captions=with_captions),
         "validation": {name: data_story(posts, with_captions=chosen_with) for name, posts in validation.items()},
+        "tokens": {"fingerprint": tokens_fingerprint(chain(train, *validation.values()))},
     }
 
 

@@ -130,7 +130,14 @@ def made_up_measured(f1: float = 0.7, speed: float = 100.0, **about: object) -> 
     }
     result = {
         "model": {"name": "made-up", "fingerprint": "f" * 64, "parameters": 1234},
-        "data": {"fingerprint": "d" * 64, "posts": 5, "mentions": 6, "captions": 0, "captions_fingerprint": None},
+        "data": {
+            "fingerprint": "d" * 64,
+            "posts": 5,
+            "mentions": 6,
+            "captions": 0,
+            "captions_fingerprint": None,
+            "features_fingerprint": "e" * 64,
+        },
         **scores,
         "segmentation": {"precision": f1, "recall": f1, "f1": f1 + 0.01},
         "per_type": {type_: {"precision": f1, "recall": f1, "f1": f1, "support": 3} for type_ in ("PER", "LOC")},
@@ -138,6 +145,7 @@ def made_up_measured(f1: float = 0.7, speed: float = 100.0, **about: object) -> 
         "unseen": {"precision": f1, "recall": f1, "f1": f1 - 0.1, "support": 2},
         "lenient_f1_interval": (f1 - 0.02, f1 + 0.02),
         "posts_per_second": speed,
+        "posts_per_core_second": speed,
     }
     values = {"preset": "word", "seed": 0, "data": "a/test", "with_images": False, "size_bytes": 2_000_000, **about}
     return Measured(result=result, **values)  # type: ignore[arg-type]

@@ -5,11 +5,18 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 from mner_model.cli import main
+from mner_model.data import read_conll
+from mner_model.labels import TagSet
+from mner_model.soft_target_file import TaughtPosts, write_soft_targets
+from mner_model.soft_targets import SoftTargets
+from mner_model.text import tokenize
 
 CONLL = "IMGID:1\nflying\tO\nto\tO\nLima\tB-LOC\non\tO\nmonday\tO\n\nIMGID:2\nat\tO\nNASA\tB-ORG\n!\tO\n"
 
@@ -31,7 +38,7 @@ def test_evaluate_prints_one_object_with_all_that_the_design_names(small_folder:
     code, out, _ = run("evaluate", "--checkpoint", small_folder, "--data", data, "--json")
     result = json.loads(out)
     assert code == 0
-    assert set(result["model"]) == {"name", "fingerprint", "parameters"}
+    assert set(result["model"]) == {"name", "fingerprint", "parameters", "choices"}
     assert (result["data"]["posts"], result["data"]["mentions"]) == (2, 2)
     for key in ("strict", "lenient", "segmentation"):
         assert set(result[key]) == {"precision", "recall", "f1"}
@@ -40,7 +47,8 @@ def test_evaluate_prints_one_object_with_all_that_the_design_names(small_folder:
     low, high = result["lenient_f1_interval"]
     assert low <= result["lenient"]["f1"] <= high
     assert "without_images" not in result
-    assert result["posts_per_second"] > 0
+    assert min(result["posts_per_second"], result["posts_per_core_second"]) > 0
+    assert (result["made_with"]["torch"], result["made_with"]["device"]) == (torch.__version__, "cpu")
 
 
 def test_evaluate_prints_a_table_for_people(small_folder: Path, data: Path) -> None:
@@ -67,7 +75,7 @@ def test_captions_for_a_model_that_reads_none_are_neither_counted_nor_scored(sma
     for captions in ([], ["--captions", data.with_suffix(".captions.tsv")]):
         code, out, err = run(*arguments, *captions)
         results.append(json.loads(out))
-        results[-1].pop("posts_per_second")
+        del results[-1]["posts_per_second"], results[-1]["posts_per_core_second"]
         assert code == 0
     assert results[0] == results[1]
     assert err == "model made-up reads no images: scored without --captions\n"
@@ -171,12 +179,12 @@ def test_training_for_images_without_a_caption_is_said(tmp_path: Path, data: Pat
     data.with_suffix(".captions.tsv").unlink()
     vectors = tmp_path / "v.txt"
     vectors.write_text("lima 0.1 0.2\n")
-    arguments = ["--train", data, "--valid", data, "--vectors", vectors, "--out", tmp_path / "out", "--epochs", 1]
-    code, _, err = run("train", *arguments, "--device", "cpu")
+    arguments = ["--train", data, "--valid", data, "--vectors", vectors, "--epochs", 1, "--device", "cpu"]
+    code, _, err = run("train", *arguments, "--out", tmp_path / "one")
     assert code == 0, err
     assert "no post to learn from has a caption" in err
     assert "no post to choose by" not in err
-    code, _, err = run("train", "--preset", "moon-image", *arguments, "--device", "cpu")
+    code, _, err = run("train", "--preset", "moon-image", *arguments, "--out", tmp_path / "other")
     assert code == 0, err
     assert "no post to choose by has a caption" in err
 
@@ -225,14 +233,43 @@ def test_soft_targets_that_cannot_be_used_are_refused_before_data_is_read(
     assert said in err
 
 
-def test_a_checkpoint_that_will_be_replaced_is_said_to_be(data: Path, tmp_path: Path) -> None:
-    command = ["train", "--preset", "moon-char", "--model", "hidden=4", "--train", data, "--valid", data]
-    said = []
-    for more in ([], ["--recipe", "batch_posts=3"]):
-        code, _, err = run(*command, *more, "--epochs", 1, "--out", tmp_path / "out", "--device", "cpu")
-        assert code == 0, err
-        said.append([line for line in err.splitlines() if "is replaced" in line])
-    assert said == [[], [f"{tmp_path / 'out'} is replaced when this one is done"]]
+def test_a_checkpoint_that_is_there_is_not_trained_over(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ["train", "--preset", "moon-char", "--train", data, "--valid", data, "--epochs", 1, "--out", out]
+    assert run(*command, "--device", "cpu")[0] == 0
+    made = (out / "weights.safetensors").stat().st_mtime_ns
+    said = f"mner-model: --out {out}: holds a checkpoint already; name another folder, or remove it to train again\n"
+    assert run(*command, "--device", "cpu") == (1, "", said)
+    assert (out / "weights.safetensors").stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--preset", "moon-char+hidden=5", "--model", "hidden=6"], "--preset moon-char+hidden=5: says hidden already"),
+        (["--preset", "moon-char", "--recipe", "seed=3"], "--recipe: expected the seed by --seed"),
+        (["--preset", "moon-char", "--recipe", "epochs=3", "--epochs", "2"], "--recipe: expected the seed by --seed"),
+        (["--preset", "moon-char", "--recipe", "teacher_share=1"], "teacher_share: would change nothing in preset "),
+        (["--preset", "moon-char", "--model", "word_context=bigru"], "word_context: would change nothing in preset"),
+    ],
+)
+def test_what_is_said_twice_or_for_nothing_is_refused(
+    options: list[str], said: str, data: Path, tmp_path: Path
+) -> None:
+    code, _, err = run("train", *options, "--train", data, "--valid", data, "--out", tmp_path / "out")
+    assert (code, err.startswith(f"mner-model: {said}"), err.count("\n")) == (1, True, 1)
+
+
+def test_how_far_soft_targets_are_of_posts_with_gold_is_told(data: Path, tmp_path: Path) -> None:
+    examples = read_conll(data)
+    targets = {text: SoftTargets.certain(np.zeros(len(tokenize(text)), np.int64), 9) for text in ("Rio", "Lima !")}
+    targets[examples[0].text] = SoftTargets.certain(np.zeros(len(examples[0].tokens), np.int64), 9)
+    write_soft_targets(tmp_path / "targets", TaughtPosts(targets), TagSet())
+    command = ["train", "--preset", "moon-char", "--train", data, "--valid", data, "--epochs", 1, "--device", "cpu"]
+    code, _, err = run(*command, "--soft-targets", tmp_path / "targets", "--out", tmp_path / "out")
+    assert code == 0, err
+    assert "soft targets: of 1 of the 2 texts with gold, and of 2 others\n" in err
+    assert "--valid set/dev: 2 of 2 posts have a text that is in the training data too\n" in err
 
 
 def test_a_rate_without_end_is_refused_and_one_too_high_stops_the_training(data: Path, tmp_path: Path) -> None:

@@ -126,6 +126,22 @@ def test_a_variant_changes_fields_of_model_and_recipe_and_says_so_in_its_name() 
         ("moon-word+x=1", r"preset moon-word\+x=1: no field x, expected one of types, .*, dropout, seed, epochs"),
         ("moon-word+reads_captions=true", "no field reads_captions, expected one of types"),
         ("moon-word+cnn", r"expected \+FIELD=VALUE"),
+        (
+            "moon-word+word_dimension=50",
+            "^word_dimension: expected nothing said of it, it is the dimension of the word v",
+        ),
+        ("moon-word+hidden=5+hidden=6", r"^preset moon-word\+hidden=5\+hidden=6: expected hidden once, got 5 and 6"),
+        ("minilm+hidden=5", "^hidden: would change nothing in preset minilm, expected an entity_encoder with it"),
+        (
+            "moon-word+char_hidden=5",
+            "^char_hidden: would change nothing in preset moon-word, expected the modality char",
+        ),
+        (
+            "moon-char+word_dropout=0.2",
+            "^word_dropout: would change nothing in preset moon-char, expected the modality",
+        ),
+        ("moon-word+decay=0.2", "^decay: would change nothing in preset moon-word, expected the schedule inverse"),
+        ("pupil+text_learning_rate=1", "^text_learning_rate: would change nothing in preset pupil, expected the modal"),
     ],
 )
 def test_a_variant_of_what_is_not_there_is_refused(name: str, said: str) -> None:
@@ -149,6 +165,11 @@ def test_a_variant_of_what_is_not_there_is_refused(name: str, said: str) -> None
 def test_what_is_one_trainings_own_makes_no_variant(name: str, said: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{re.escape(said)}"):
         preset(name)
+
+
+def test_fields_that_need_each_other_may_come_in_any_order() -> None:
+    assert preset("minilm+hidden=5+entity_encoder=lstm").model.hidden == 5
+    assert preset("moon-word+decay=0.2+schedule=inverse").recipe.decay == 0.2
 
 
 def test_what_a_preset_is_can_be_read_out_of_order() -> None:

@@ -9,27 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 
 from mner_model.checkpoint import training_story
 from mner_model.cli import main
+from mner_model.provenance import code_fingerprint
 from mner_model.report import command_line, markdown, measure, scored_sets, scores_table
 from mner_model.results import Measured, merge_results, read_results
+from mner_model.text import tokenize
 from mner_model.training_run import train_to
 from mner_model.training_state import TrainingStateError
 
 MakeMeasured = Callable[..., Measured]
 
 POSTS = "flying\tO\nto\tO\nOslo\tB-LOC\n\nwe\tO\nmeet\tO\nAda\tB-PER\nLovelace\tI-PER\n\n"
+LEARNED = POSTS.replace("flying", "back").replace("meet", "met")
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     folder = tmp_path / "made-up"
     folder.mkdir()
-    for name, times in (("train", 30), ("valid", 3), ("test", 4)):
-        (folder / f"{name}.txt").write_text(POSTS * times, encoding="utf-8")
+    for name, posts in (("train", LEARNED * 30), ("valid", POSTS * 3), ("test", POSTS * 4)):
+        (folder / f"{name}.txt").write_text(posts, encoding="utf-8")
     return folder
 
 
@@ -81,8 +85,9 @@ def test_figures_are_means_over_seeds_with_their_spread(make_measured: MakeMeasu
         for seed, name, f1 in ((0, "a", 0.70), (1, "a", 0.72), (0, "b", 0.80), (1, "b", 0.80))
     ]
     [scores, of_a, of_b] = rows(markdown(measured, "command"), "word")
-    first = ["71.00 (70.00 to 72.00)", "70.00", "72.00"]
-    assert scores == ["word", *first, "80.00 (80.00 to 80.00)", "79.00", "81.00", "0, 1", "1,234", "2", "100"]
+    first = ["71.00 (70.00 to 72.00) [69.00 to 73.00]", "70.00", "72.00"]
+    second = ["80.00 (80.00 to 80.00) [78.00 to 82.00]", "79.00", "81.00"]
+    assert scores == ["word", *first, *second, "0, 1", "1,234", "2", "100"]
     assert of_a == ["word", "a", "71.00", "71.00", "81.00", "61.00"]
     assert of_b == ["word", "b", "80.00", "80.00", "90.00", "70.00"]
 
@@ -150,7 +155,38 @@ def test_scores_are_kept_by_the_fingerprints_of_checkpoint_and_data(data: Path, 
     kept = json.loads((tmp_path / "out" / "moon-char-seed0.results.json").read_text(encoding="utf-8"))
     [(fingerprint, found)] = kept.items()
     assert len(fingerprint) == 64
-    assert list(found) == [f"data {result['data']['fingerprint']}" for result in found.values()]
+    for key, result in found.items():
+        about = result["data"]
+        assert key == f"fingerprint {about['fingerprint']}, features_fingerprint {about['features_fingerprint']}"
+
+
+def test_posts_that_are_read_otherwise_than_when_they_were_scored_are_scored_again(
+    small_folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, said = shutil.copytree(small_folder, tmp_path / "made"), list[str]()
+    sets = scored_sets([data / "test.txt"])
+    for _ in range(2):
+        measure("made", 0, folder, sets, "cpu", said.append)
+    assert said == ["made, seed 0: scoring on made-up/test"]
+    monkeypatch.setattr("mner_model.data.tokenize", lambda text: tokenize(text.lower()))
+    measure("made", 0, folder, sets, "cpu", said.append)
+    assert said == 2 * ["made, seed 0: scoring on made-up/test"]
+
+
+def test_a_checkpoint_of_other_tokens_is_not_the_one_asked_for(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(data, tmp_path / "out", "--preset", "moon-char:0")
+    monkeypatch.setattr("mner_model.data.tokenize", lambda text: tokenize(text.lower()))
+    ended = run(data, tmp_path / "out", "--preset", "moon-char:0")
+    assert (ended.exit_code, ended.stderr) == (1, otherwise(tmp_path / "out" / "moon-char-seed0", "tokens"))
+
+
+def otherwise(folder: Path, what: str) -> str:
+    return (
+        f"mner-model: {folder}: was trained otherwise than this report asks for, it differs in {what}: "
+        "name another --out, or remove that folder\n"
+    )
 
 
 @pytest.mark.parametrize("key", [None, "made-up/test"], ids=["as kept now", "as kept before"])
@@ -216,8 +252,19 @@ def test_a_report_names_the_data_of_the_training(data: Path, tmp_path: Path) -> 
     text = report(data, tmp_path / "out", "--preset", "moon-char:0")
     story = training_story(tmp_path / "out" / "moon-char-seed0")["data"]
     train, valid = story["train"]["fingerprint"], story["validation"]["made-up/valid"]["fingerprint"]
-    told = f"Trained on train {train[:12]}, validation made-up/valid {valid[:12]}: moon-char seed 0."
-    assert told in text
+    tokens = story["tokens"]["fingerprint"]
+    told = f"train {train[:12]}, validation made-up/valid {valid[:12]}, tokens {tokens[:12]}"
+    assert f"Trained on {told}: moon-char seed 0." in text
+
+
+def test_a_report_tells_models_recipes_and_what_they_were_made_with(data: Path, tmp_path: Path) -> None:
+    text = report(data, tmp_path / "out", "--preset", "moon-char:0")
+    program = (
+        rf"mner-model \S+, code {code_fingerprint()[:12]}, torch {re.escape(torch.__version__)}, cpu \(\d+ threads\)"
+    )
+    assert re.search(rf"Trained with {program}; scored with {program}: moon-char seed 0\.", text)
+    [model] = [line for line in text.splitlines() if line.startswith("- moon-char: ")]
+    assert {"modalities char", "fusion concatenation", "epochs 2", "optimizer adagrad"} <= {*model[13:].split(", ")}
 
 
 def test_whatever_a_checkpoint_tells_of_its_data_is_named(make_measured: MakeMeasured) -> None:
@@ -236,14 +283,14 @@ def test_figures_of_another_training_are_not_overwritten(data: Path, tmp_path: P
     file = tmp_path / "results.json"
     report(data, tmp_path / "out", "--results", str(file), "--preset", "moon-char:0")
     before = file.read_text(encoding="utf-8")
-    for part, times, epochs, what in (
-        ("train", 31, "2", "train"),
-        ("train", 30, "3", "recipe"),
-        ("valid", 5, "2", "validation"),
-        ("valid", 3, "1", "recipe"),
-        ("test", 5, "2", "the data scored on"),
+    for part, posts, epochs, what in (
+        ("train", LEARNED * 31, "2", "train"),
+        ("train", LEARNED * 30, "3", "recipe"),
+        ("valid", POSTS * 5, "2", "validation"),
+        ("valid", POSTS * 3, "1", "recipe"),
+        ("test", POSTS * 5, "2", "the data scored on"),
     ):
-        (data / f"{part}.txt").write_text(POSTS * times, encoding="utf-8")
+        (data / f"{part}.txt").write_text(posts, encoding="utf-8")
         out = tmp_path / "other"
         ended = run(data, out, "--results", str(file), "--preset", "moon-char:0", "--epochs", epochs)
         assert ended.stderr == (
@@ -264,13 +311,22 @@ def test_the_same_training_again_may_replace_its_figures(data: Path, tmp_path: P
     assert entry.training["data"] == training_story(tmp_path / "two" / "moon-char-seed0")["data"]
 
 
-def test_a_checkpoint_that_was_trained_otherwise_is_told_of(data: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_that_was_trained_otherwise_is_refused(data: Path, tmp_path: Path) -> None:
     report(data, tmp_path / "out", "--preset", "moon-char:0")
-    assert "taken as it is" not in run(data, tmp_path / "out", "--preset", "moon-char:0").stderr
-    (data / "train.txt").write_text(POSTS, encoding="utf-8")
+    (data / "train.txt").write_text(LEARNED, encoding="utf-8")
     ended = run(data, tmp_path / "out", "--preset", "moon-char:0", "--epochs", "3")
-    told = "moon-char-seed0: taken as it is, though its training differs in recipe, train\n"
-    assert (ended.exit_code, ended.stderr) == (0, told)
+    told = otherwise(tmp_path / "out" / "moon-char-seed0", "recipe (epochs 2, asked for 3); train")
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (1, "", told)
+
+
+def test_posts_to_score_on_that_are_learned_from_are_told(data: Path, tmp_path: Path) -> None:
+    (data / "train.txt").write_text(LEARNED + POSTS.partition("\n\n")[0] + "\n", encoding="utf-8")
+    ended = run(data, tmp_path / "out", "--preset", "moon-char:0")
+    said = "posts have a text that is in the training data too"
+    assert [line for line in ended.stderr.splitlines() if said in line] == [
+        f"--test made-up/test: 4 of 8 {said}",
+        f"--valid made-up/valid: 3 of 6 {said}",
+    ]
 
 
 def vectors_file(data: Path, numbers: str = "0.1 0.2", name: str = "vectors.txt") -> Path:
@@ -293,12 +349,10 @@ def test_a_checkpoint_of_other_vectors_is_not_the_one_asked_for(
     other = [*options, "--preset", "moon-char:0", "--vectors", str(vectors_file(data, numbers, "other.txt"))]
     ended = run(data, out, "--json", *other, "--words", str(words))
     if was:
-        expected = (
-            rf"mner-model: {out / 'moon-word-seed0'}: was trained with {was}.* \([0-9a-f]{{12}}\), and this report"
-        )
+        expected = rf"mner-model: {out / 'moon-word-seed0'}: .* it differs in vectors \({was}.*, asked for"
         assert (ended.exit_code, ended.stdout) == (1, "")
         assert re.match(expected, ended.stderr.splitlines()[-1])
-        assert ended.stderr.endswith("; name another --out, or remove that folder\n")
+        assert ended.stderr.endswith(": name another --out, or remove that folder\n")
         assert not (out / "moon-char-seed0").exists(), "before anything is trained"
     else:
         [kept] = [one for one in json.loads(ended.stdout) if one["preset"] == "moon-word"]
@@ -310,10 +364,10 @@ def test_a_checkpoint_that_tells_no_vectors_and_one_that_is_given_none_are_taken
 ) -> None:
     vectors, out = vectors_file(data), tmp_path / "out"
     report(data, out, "--preset", "moon-word:0", "--vectors", str(vectors))
-    assert run(data, out, "--preset", "moon-word:0").stderr == ""
+    assert run(data, out, "--preset", "moon-word:0").exit_code == 0
     change_config(out / "moon-word-seed0", lambda config: config["training"]["data"].pop("vectors"))
     ended = run(data, out, "--preset", "moon-word:0", "--vectors", str(vectors), "--words", "2")
-    assert (ended.exit_code, "taken as it is" in ended.stderr) == (0, False)
+    assert ended.exit_code == 0
 
 
 def change_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -323,12 +377,12 @@ def change_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
     file.write_text(json.dumps(config), encoding="utf-8")
 
 
-def test_a_checkpoint_of_what_the_preset_was_once_is_told_of(data: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_what_the_preset_was_once_is_refused(data: Path, tmp_path: Path) -> None:
     report(data, tmp_path / "out", "--preset", "moon-char+hidden=7:0")
     (tmp_path / "out" / "moon-char+hidden=7-seed0").rename(tmp_path / "out" / "moon-char-seed0")
     ended = run(data, tmp_path / "out", "--preset", "moon-char:0")
-    told = "moon-char-seed0: taken as it is, though its training differs in model\n"
-    assert (ended.exit_code, ended.stderr.partition("\n")[0] + "\n") == (0, told)
+    told = otherwise(tmp_path / "out" / "moon-char-seed0", "model (hidden 7, asked for as it comes)")
+    assert (ended.exit_code, ended.stderr) == (1, told)
 
 
 def test_other_captions_and_another_transformer_are_other_trainings(
@@ -344,9 +398,15 @@ def test_other_captions_and_another_transformer_are_other_trainings(
     report(data, tmp_path / "out", *options, str(tiny_transformer))
     (data / "train.captions.tsv").write_text("1\ta cat\n", encoding="utf-8")
     ended = run(data, tmp_path / "out", *options, str(other))
+    told = otherwise(tmp_path / "out" / "minilm-caption-seed0", "train; text_encoder")
+    assert (ended.exit_code, ended.stderr.endswith(told)) == (1, True)
+
+
+def test_epochs_are_said_once(data: Path, tmp_path: Path) -> None:
+    ended = run(data, tmp_path / "out", "--preset", "moon-char+epochs=1:0")  # and --epochs 2
     assert (ended.exit_code, ended.stderr) == (
-        0,
-        "minilm-caption-seed0: taken as it is, though its training differs in train, text_encoder\n",
+        1,
+        "mner-model: --epochs 2: expected none, preset moon-char+epochs=1 says its own\n",
     )
 
 

@@ -90,7 +90,7 @@ def transformers(presets: list[str], *options: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("option", ["/models/small", "minilm=/models/small", "minilm-multimodal=/models/small"])
 def test_a_folder_is_for_all_that_read_the_same_transformer(option: str) -> None:
-    names = ["minilm+dropout=0.3", "minilm-multimodal", "minilm-caption+hidden=7"]
+    names = ["minilm+dropout=0.3", "minilm-multimodal", "minilm-caption+char_hidden=7"]
     assert transformers(names, option) == dict.fromkeys(names, "/models/small")
 
 

@@ -143,9 +143,9 @@ def test_a_state_from_before_vectors_were_told_is_gone_on_from(
 ) -> None:
     state_of_one_pass(make_trainer(CONFIG), tmp_path / "state")
     saved = torch.load(tmp_path / "state", weights_only=True)
-    assert saved["run"].keys() == {"recipe", "model", "data", "vectors", "text encoder"}
+    assert saved["run"].keys() == {"recipe", "model", "data", "vectors", "text encoder", "tokens"}
     assert saved["run"]["data"].keys() == {"train", "validation"}
-    for name in ("vectors", "text encoder"):
+    for name in ("vectors", "text encoder", "tokens"):
         del saved["run"][name]
     del saved["state"]["cuda_random"]
     torch.save(saved, tmp_path / "state")

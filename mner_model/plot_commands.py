@@ -67,13 +67,11 @@ def _decoded(file: Path) -> "Tensor":
 @click.option("--out", type=_OUT, required=True, help="PNG to write, FILE.png.")
 def learning_curve(checkpoint: Path | None, out: Path) -> None:
     """Show loss and validation F1 of a checkpoint's training, pass by pass."""
-    from mner_model.checkpoint import load_checkpoint
-    from mner_model.plots import PlotError, save_learning_curve
+    from mner_model.checkpoint import CONFIG_FILE, default_checkpoint, training_story
+    from mner_model.learning_curve import LearningCurve, save_learning_curve
 
     with failures():
-        loaded = load_checkpoint(checkpoint)
-        passes = loaded.training.get("passes")
-        if not passes:
-            raise PlotError(f"checkpoint {loaded.name}: does not tell its passes; one trained by this version does")
-        save_learning_curve(passes, out)
+        folder = checkpoint or default_checkpoint()
+        curve = LearningCurve.of(training_story(folder), f"checkpoint {folder}: {CONFIG_FILE}")
+        save_learning_curve(curve, out)
         say(f"wrote {out}")

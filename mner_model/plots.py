@@ -4,7 +4,6 @@ PNG by matplotlib, an optional part of the package; the heat map for a terminal 
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +51,8 @@ def save_heat_map(shown: ModalityWeights, path: Path, image: npt.NDArray[np.uint
 
     Raises PlotError without matplotlib, and where nothing can be written or what is no PNG is asked for.
     """
-    figure_of = _figure_maker()
     width = max(4.0, _INCHES_A_TOKEN * len(shown.tokens))
-    figure = figure_of(figsize=(width + (2.5 if image is not None else 0.0), 2.2), layout="constrained")
+    figure = new_figure(width + (2.5 if image is not None else 0.0), 2.2)
     if image is None:
         axes = figure.add_subplot()
     else:
@@ -68,38 +66,11 @@ def save_heat_map(shown: ModalityWeights, path: Path, image: npt.NDArray[np.uint
     figure.colorbar(drawn, ax=axes, label="weight")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # posts have signs that the font has not: boxes then
-        _save(figure, path)
+        save_figure(figure, path)
 
 
-def save_learning_curve(passes: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Loss and validation F1 by pass.
-
-    passes  of a checkpoint's training: `loss` and `validation_lenient_f1` by set
-
-    Raises PlotError as `save_heat_map` does.
-    """
-    _save(_learning_curve(passes), path)
-
-
-def _learning_curve(passes: Sequence[Mapping[str, Any]]) -> Any:
-    figure = _figure_maker()(figsize=(7.0, 4.0), layout="constrained")
-    scores, losses = figure.add_subplot(), None
-    numbers = range(1, len(passes) + 1)
-    for name in passes[0]["validation_lenient_f1"]:
-        f1 = [100 * one["validation_lenient_f1"][name] for one in passes]
-        scores.plot(numbers, f1, marker="o", markersize=3, label=f"{name}, lenient F1")
-    scores.set_xlabel("pass")
-    scores.set_ylabel("F1, %")
-    losses = scores.twinx()
-    losses.plot(numbers, [one["loss"] for one in passes], color="grey", linestyle="--", label="loss a post")
-    losses.set_ylabel("loss a post, nats")
-    handles = [handle for axes in (scores, losses) for handle in axes.get_legend_handles_labels()[0]]
-    # inside the axes it would cover a curve sooner or later
-    figure.legend(handles=handles, loc="outside upper center", ncols=2)
-    return figure
-
-
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Writes a PNG. Raises PlotError where nothing can be written or what is no PNG is asked for."""
     if path.suffix.lower() != ".png":  # matplotlib would go by the ending
         raise PlotError(f"{path}: expected a name that ends in .png")
     try:
@@ -108,9 +79,10 @@ def _save(figure: Any, path: Path) -> None:
         raise PlotError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _figure_maker() -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """An empty matplotlib figure of so many inches. Raises PlotError without matplotlib."""
     try:
         from matplotlib.figure import Figure  # no pyplot: nothing is kept, and no display is asked for
     except ImportError:
         raise PlotError("pictures need matplotlib: pip install 'mner-stream[plots]'") from None
-    return Figure
+    return Figure(figsize=(width, height), layout="constrained")

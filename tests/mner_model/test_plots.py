@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from PIL import Image
 from rich.console import Console
 
-from mner_model.checkpoint import Checkpoint, load_checkpoint
+from mner_model.checkpoint import Checkpoint
 from mner_model.cli import main
-from mner_model.plots import PlotError, _learning_curve, heat_map_table, save_heat_map, save_learning_curve
+from mner_model.plots import PlotError, heat_map_table, save_heat_map
 from mner_model.predictor import Document, ModalityWeights, Predictor
 
 SHOWN = ModalityWeights(
@@ -54,33 +54,10 @@ def test_the_picture_is_a_png_whatever_the_tokens_hold(tmp_path: Path, image: np
         assert len(drawn.convert("RGB").getcolors(1 << 24) or []) > 10
 
 
-def test_a_learning_curve_is_drawn_from_what_a_checkpoint_tells(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    passes = small_checkpoint.training["passes"]
-    assert len(passes) == 14
-    assert (
-        max(one["validation_lenient_f1"]["made up"] for one in passes)
-        == (small_checkpoint.training["validation_lenient_f1"]["made up"])
-    )
-    save_learning_curve(passes, tmp_path / "curve.png")
-    with Image.open(tmp_path / "curve.png") as drawn:
-        assert drawn.format == "PNG"
-
-
 def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(PlotError, match=r"mner-stream\[plots\]"):
         save_heat_map(SHOWN, tmp_path / "map.png")
-
-
-def test_the_legend_of_a_learning_curve_covers_no_curve() -> None:
-    pytest.importorskip("matplotlib")
-    passes = [{"loss": 9.0 - n, "validation_lenient_f1": {"twitter2015": 0.5, "twitter2017": 0.6}} for n in range(9)]
-    figure = _learning_curve(passes)
-    figure.draw_without_rendering()
-    [legend] = figure.legends
-    assert len(legend.get_texts()) == 3
-    assert not any(legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes)
 
 
 @pytest.mark.parametrize(
@@ -138,16 +115,7 @@ def test_the_commands_draw(folder_with_images: Path, drawn_picture: bytes, tmp_p
     assert (tmp_path / "c.png").exists()
 
 
-def test_a_checkpoint_that_tells_no_passes_and_an_image_that_is_none_are_one_line(
-    small_folder: Path, tmp_path: Path
-) -> None:
-    checkpoint = load_checkpoint(small_folder)
-    checkpoint.training = {}
-    checkpoint.save(tmp_path / "silent")
-    silent = ["--checkpoint", str(tmp_path / "silent"), "--out", str(tmp_path / "c.png")]
-    curve = CliRunner().invoke(main, ["plot", "learning-curve", *silent])
-    assert (curve.exit_code, curve.stdout) == (1, "")
-    assert "does not tell its passes" in curve.stderr
+def test_an_image_that_is_none_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     image = CliRunner().invoke(main, ["plot", "attention", "--image", str(tmp_path / "broken.png"), "Oslo"])
     assert image.exit_code == 1

@@ -8,8 +8,6 @@ from typing import Any
 
 from mner_model.data import Example, captions_fingerprint, fingerprint, mention_count, mention_hash, read_conll
 from mner_model.evaluate import Evaluation, evaluate, f1_interval
-from mner_model.image_words import caption_words, words_vector
-from mner_model.labels import Span
 from mner_model.predictor import Document, Prediction, Predictor
 from mner_model.provenance import made_with
 
@@ -89,15 +87,13 @@ def _tags(
         predictions += predictor.predict(documents)
         on_progress(len(predictions), len(examples))
     return [
-        example.word_tags(token_spans(example, prediction))
+        example.word_tags(prediction.spans(example.tokens))
         for example, prediction in zip(examples, predictions, strict=True)
     ]
 
 
 def _document(predictor: Predictor, example: Example) -> Document:
-    embedding = None
-    if example.caption is not None and predictor.reads_image_vectors:
-        embedding = words_vector(caption_words(example.caption), predictor.vocabulary, predictor.word_encoder)
+    embedding = None if example.caption is None else predictor.caption_embedding(example.caption)
     return Document(example.text, embedding, example.tokens, example.caption)
 
 
@@ -110,10 +106,3 @@ def _score(predictor: Predictor, examples: Sequence[Example], tags: Sequence[Seq
         predictor.types,
         lambda surface, type_: mention_hash(surface, type_) in seen,
     )
-
-
-def token_spans(example: Example, prediction: Prediction) -> list[Span]:
-    """A prediction's mentions in token positions of the example it was made for."""
-    first = {start: position for position, start in enumerate(example.tokens.starts)}
-    last = {end: position for position, end in enumerate(example.tokens.ends)}
-    return [Span(first[found.start], last[found.end] + 1, found.type) for found in prediction.entities]

@@ -49,6 +49,9 @@ class ImageReader(Protocol):
         Raises ValueError for a vector of another shape.
         """
 
+    def describe(self, image: Tensor) -> str | None:
+        """What it reads of one image, for people; None if that is not in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class CaptionerConfig:
@@ -92,6 +95,10 @@ class LabelCaptions:
         numbers = _numbers(embedding, self.dimension)
         return ", ".join(self._labels[number] for number in numbers if number < len(self._labels)) or None
 
+    def describe(self, image: Tensor) -> str | None:
+        """As `ImageReader.describe`: the caption."""
+        return self.caption(self.embed([image])[0].numpy())
+
 
 class CaptionerCaptions:
     """Captions of a `Captioner`, as `mner-model caption` prints them.
@@ -134,6 +141,10 @@ class CaptionerCaptions:
         places = _numbers(embedding, self.dimension)
         words = [high * _BASE + low for high, low in zip(places[::2], places[1::2], strict=False)]
         return self._captioner.text([word for word in words if word < len(self._captioner.vocabulary)]) or None
+
+    def describe(self, image: Tensor) -> str | None:
+        """As `ImageReader.describe`: the caption."""
+        return self.caption(self.embed([image])[0].numpy())
 
 
 def _numbers(embedding: npt.NDArray[np.float32], dimension: int) -> list[int]:

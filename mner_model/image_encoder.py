@@ -29,6 +29,8 @@ __all__ = ["ImageEncoder", "ImageEncoderConfig", "ImageEncoderError", "imagenet_
 # Of one forward pass; it bounds memory. On a CPU an image of four takes two thirds of the time of one of eight.
 _PASS_IMAGES = {"cpu": 4, "cuda": 128}
 
+_DESCRIBED_LABELS, _LEAST_DESCRIBED = 3, 0.01
+
 Output = Literal["features", "label_words", "labels"]
 
 
@@ -210,6 +212,18 @@ class ImageEncoder:
     def caption(self, embedding: npt.NDArray[np.float32]) -> str | None:
         """None: these vectors say nothing in words."""
         return None
+
+    def describe(self, image: Tensor) -> str | None:
+        """The likeliest labels of one image, as `preprocess` takes it, where its vectors are made of labels' words."""
+        if self._label_vectors is None:
+            return None
+        found = self.probabilities(self.preprocess(image)[None])[0].topk(_DESCRIBED_LABELS)
+        labels = imagenet_labels()
+        return ", ".join(
+            f"{labels[number]} {probability:.0%}"
+            for probability, number in zip(found.values.tolist(), found.indices.tolist(), strict=True)
+            if probability >= _LEAST_DESCRIBED
+        )
 
     def _features(self, batch: Tensor) -> Tensor:
         size = self._backbone.size

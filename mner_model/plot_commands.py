@@ -9,8 +9,6 @@ from mner_model.console import failures, say
 from mner_model.options import CHECKPOINT, DEVICE, FILE
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from torch import Tensor
 
 _OUT = click.Path(dir_okay=False, path_type=Path)
@@ -24,32 +22,29 @@ def plot() -> None:
 @plot.command()
 @CHECKPOINT
 @click.option("--image", type=FILE, help="The post's image.")
+@click.option("--caption", help="To be read in place of what the image says.")
 @click.option("--out", type=_OUT, help="PNG to write, FILE.png.  [default: a table on the terminal]")
 @DEVICE
 @click.argument("text")
-def attention(checkpoint: Path | None, image: Path | None, out: Path | None, device: str, text: str) -> None:
+def attention(
+    checkpoint: Path | None, image: Path | None, caption: str | None, out: Path | None, device: str, text: str
+) -> None:
     """Show how much each modality counted for each token of TEXT (Moon et al. 2018, Figure 3)."""
     from rich.console import Console
 
-    from mner_model.plots import PlotError, heat_map_table, save_heat_map
-    from mner_model.predictor import Document, Predictor
+    from mner_model.attention_map import AttentionMap
+    from mner_model.attention_picture import save_attention_picture
+    from mner_model.attention_terminal import print_attention
+    from mner_model.predictor import Predictor
 
     with failures():
         predictor = Predictor.load(checkpoint, device)
-        picture: npt.NDArray[np.uint8] | None = None
-        embedding = None
-        if image is not None:
-            if predictor.image_dimension is None:
-                raise PlotError(f"--image: expected a model that reads images, {predictor.name} reads none")
-            decoded = _decoded(image)
-            embedding = predictor.embed_images([decoded])[0]
-            picture = decoded.permute(1, 2, 0).numpy()
-        weights = predictor.modality_weights(Document(text, embedding))
+        shown = AttentionMap.of(predictor, text, None if image is None else _decoded(image), caption)
         if out is not None:
-            save_heat_map(weights, out, picture)
+            save_attention_picture(shown, out)
             say(f"wrote {out}")
         else:
-            Console().print(heat_map_table(weights))
+            print_attention(shown, Console())
 
 
 def _decoded(file: Path) -> "Tensor":
@@ -67,13 +62,11 @@ def _decoded(file: Path) -> "Tensor":
 @click.option("--out", type=_OUT, required=True, help="PNG to write, FILE.png.")
 def learning_curve(checkpoint: Path | None, out: Path) -> None:
     """Show loss and validation F1 of a checkpoint's training, pass by pass."""
-    from mner_model.checkpoint import load_checkpoint
-    from mner_model.plots import PlotError, save_learning_curve
+    from mner_model.checkpoint import CONFIG_FILE, default_checkpoint, training_story
+    from mner_model.learning_curve import LearningCurve, save_learning_curve
 
     with failures():
-        loaded = load_checkpoint(checkpoint)
-        passes = loaded.training.get("passes")
-        if not passes:
-            raise PlotError(f"checkpoint {loaded.name}: does not tell its passes; one trained by this version does")
-        save_learning_curve(passes, out)
+        folder = checkpoint or default_checkpoint()
+        curve = LearningCurve.of(training_story(folder), f"checkpoint {folder}: {CONFIG_FILE}")
+        save_learning_curve(curve, out)
         say(f"wrote {out}")

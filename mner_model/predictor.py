@@ -19,6 +19,8 @@ from mner_model.checkpoint import Checkpoint, CheckpointError, DeviceUnavailable
 from mner_model.encoders import WordEncoder
 from mner_model.image_captions import ImageReader, load_image_reader
 from mner_model.image_encoder import ImageEncoderError
+from mner_model.image_words import caption_words, words_vector
+from mner_model.labels import Span
 from mner_model.model import TaggedPost
 from mner_model.text import Tokens, tokenize
 from mner_model.vocabulary import Vocabulary
@@ -63,6 +65,12 @@ class Prediction:
     """The mentions of one post, in the order of their start; they never overlap."""
 
     entities: tuple[PredictedEntity, ...]
+
+    def spans(self, tokens: Tokens) -> list[Span]:
+        """Its mentions in token positions of the tokens that it was made for."""
+        first = {start: position for position, start in enumerate(tokens.starts)}
+        last = {end: position for position, end in enumerate(tokens.ends)}
+        return [Span(first[found.start], last[found.end] + 1, found.type) for found in self.entities]
 
 
 class NoModalityWeights(ValueError):
@@ -187,6 +195,19 @@ class Predictor:
     def embed_images(self, images: Sequence[Tensor]) -> npt.NDArray[np.float32]:
         """Decoded images, uint8 [3, height, width] each (preprocessed or not) → float32 [images, image_dimension]."""
         return self._reader().embed(images).numpy()
+
+    def describe_image(self, image: Tensor) -> str | None:
+        """What it reads of one decoded image, uint8 [3, height, width], for people; None if that is not in words."""
+        return self._reader().describe(image)
+
+    def caption_embedding(self, caption: str) -> npt.NDArray[np.float32] | None:
+        """What stands for an image with this caption, as in training: float32 [image_dimension], of unit length.
+
+        None for a tagger that reads no image vectors, and where no word of the caption has a vector.
+        """
+        if not self.reads_image_vectors:
+            return None
+        return words_vector(caption_words(caption), self.vocabulary, self.word_encoder)
 
     def predict(
         self, posts: Sequence[Document | str], max_tokens: int = _BATCH_MAX_TOKENS, image_effect: bool = False

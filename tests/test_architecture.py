@@ -57,7 +57,7 @@ HOMES = {
     "yaml": ["worker.asyncapi"],
     "torch": ["mner_model"],
     "torchvision": ["mner_model.image_encoder"],
-    "matplotlib": ["mner_model.plots"],
+    "matplotlib": ["mner_model.glyphs", "mner_model.plots"],
     "opentelemetry": ["worker.tracing"],
     "transformers": ["mner_model.text_encoder"],
     "tokenizers": ["mner_model.text_pieces"],

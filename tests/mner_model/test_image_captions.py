@@ -26,7 +26,7 @@ from mner_model.image_captions import (
     LabelCaptions,
     load_image_reader,
 )
-from mner_model.image_encoder import ImageEncoder, imagenet_labels, label_words
+from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, imagenet_labels, label_words
 from mner_model.images import decode
 from mner_model.vocabulary import Vocabulary
 
@@ -167,6 +167,19 @@ def test_captions_of_another_search_have_another_fingerprint(setting: str, monke
 def test_a_vector_of_features_says_nothing(drawn_picture: bytes) -> None:
     encoder: ImageReader = ImageEncoder.load()
     assert encoder.caption(encoder.embed([decode(drawn_picture)])[0].numpy()) is None
+
+
+def test_what_an_image_says_to_people_is_what_the_tagger_reads_of_it(
+    labels: ImageReader, captioner_folder: Path, drawn_picture: bytes
+) -> None:
+    image = decode(drawn_picture)
+    captioner = CaptionerCaptions.load(CaptionerConfig.of(captioner_folder))
+    assert labels.describe(image) == labels.caption(labels.embed([image])[0].numpy())
+    assert captioner.describe(image) == captioner.caption(captioner.embed([image])[0].numpy())
+    assert ImageEncoder.load().describe(image) is None
+    encoder = ImageEncoder.load(ImageEncoderConfig(output="label_words"), label_vectors=torch.ones(1000, 2))
+    probability, number = encoder.probabilities(encoder.preprocess(image)[None])[0].max(dim=0)
+    assert str(encoder.describe(image)).startswith(f"{imagenet_labels()[int(number)]} {probability:.0%}, ")
 
 
 def test_a_captioner_that_is_another_by_now_is_refused(captioner_folder: Path) -> None:

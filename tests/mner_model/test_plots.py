@@ -1,6 +1,8 @@
-"""Pictures: what they show is what the tagger did."""
+"""`mner-model plot attention`: what it shows is what the tagger did, on a terminal and as a picture."""
 
+import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +12,31 @@ from click.testing import CliRunner
 from PIL import Image
 from rich.console import Console
 
-from mner_model.checkpoint import Checkpoint, load_checkpoint
+from mner_model import glyphs
+from mner_model.attention_map import AttentionMap
+from mner_model.attention_picture import attention_figure, save_attention_picture
+from mner_model.attention_terminal import half_blocks, heat_map_table, print_attention
+from mner_model.checkpoint import Checkpoint
 from mner_model.cli import main
-from mner_model.plots import PlotError, _learning_curve, heat_map_table, save_heat_map, save_learning_curve
+from mner_model.images import decode
+from mner_model.labels import Span
+from mner_model.plots import PlotError
 from mner_model.predictor import Document, ModalityWeights, Predictor
 
-SHOWN = ModalityWeights(
-    ("Ada", "in", "$x$\x1b[31m"), ("word", "image"), np.array([[1.0, 0.0], [0.25, 0.75], [0.5, 0.5]], dtype=np.float32)
+SHOWN = AttentionMap(
+    ModalityWeights(
+        ("Ada", "in", "$x$\x1b[31m"),
+        ("word", "image"),
+        np.array([[1.0, 0.0], [0.25, 0.75], [0.5, 0.5]], dtype=np.float32),
+    )
 )
+PICTURE = np.zeros((20, 30, 3), dtype=np.uint8)
+PICTURE[:, :, 0] = 200
+
+
+def post_of(count: int, token: str = "Oslo", **about: object) -> AttentionMap:
+    weights = np.full((count, 3), 1 / 3, dtype=np.float32)
+    return replace(SHOWN, weights=ModalityWeights((token,) * count, ("word", "char", "image"), weights), **about)  # type: ignore[arg-type]
 
 
 def test_weights_of_each_token_are_those_behind_the_mentions(small_checkpoint: Checkpoint) -> None:
@@ -37,6 +56,41 @@ def test_a_fusion_without_weights_says_so(train_small: Callable[..., Checkpoint]
         predictor.modality_weights(Document("Oslo"))
 
 
+def test_a_posts_map_has_its_mentions_and_the_image_as_it_was_read(
+    folder_with_images: Path, drawn_picture: bytes
+) -> None:
+    predictor = Predictor.load(folder_with_images, "cpu")
+    text, image = "flying to Cape Town on monday", decode(drawn_picture)
+    shown = AttentionMap.of(predictor, text, image)
+    document = Document(text, predictor.embed_images([image])[0])
+    assert shown.mentions == [Span(2, 4, "LOC")]
+    assert shown.weights.weights.tolist() == predictor.modality_weights(document).weights.tolist()
+    assert shown.reading == f"read of the image: {predictor.describe_image(image)}"
+    assert shown.image is not None
+    assert shown.image.shape == (64, 96, 3)
+
+
+def test_a_caption_is_read_as_in_training_and_in_place_of_the_image(
+    folder_with_images: Path, drawn_picture: bytes
+) -> None:
+    predictor = Predictor.load(folder_with_images, "cpu")
+    shown = AttentionMap.of(predictor, "flying to Oslo", decode(drawn_picture), "a dog on the beach")
+    document = Document("flying to Oslo", predictor.caption_embedding("a dog on the beach"))
+    assert shown.reading == "caption read: a dog on the beach"
+    assert shown.weights.weights.tolist() == predictor.modality_weights(document).weights.tolist()
+
+
+def test_a_caption_that_cannot_be_read_is_refused(folder_with_images: Path, small_folder: Path) -> None:
+    blind, sighted = Predictor.load(small_folder, "cpu"), Predictor.load(folder_with_images, "cpu")
+    with pytest.raises(PlotError, match="--caption: expected a model that reads captions, made-up reads none"):
+        AttentionMap.of(blind, "Oslo", caption="a dog")
+    with pytest.raises(PlotError, match="--caption: expected a word that made-up knows the vector of, got 'xyzzy'"):
+        AttentionMap.of(sighted, "Oslo", caption="xyzzy")
+
+
+# On a terminal
+
+
 def test_the_terminals_map_has_a_row_a_token_and_lets_no_stranger_move_the_cursor() -> None:
     console = Console(record=True, width=60, color_system=None)
     console.print(heat_map_table(SHOWN))
@@ -45,42 +99,147 @@ def test_the_terminals_map_has_a_row_a_token_and_lets_no_stranger_move_the_curso
     assert "\x1b" not in lines[3]
 
 
-@pytest.mark.parametrize("image", [None, np.zeros((20, 30, 3), dtype=np.uint8)])
-def test_the_picture_is_a_png_whatever_the_tokens_hold(tmp_path: Path, image: np.ndarray | None) -> None:
+def test_the_terminals_map_tells_the_mentions_and_keeps_a_long_address_on_its_line() -> None:
+    lines = on_terminal(post_of(2, f"https://t.co/{'x' * 80}", mentions=[Span(1, 2, "LOC")]), color_system=None)
+    assert [line.split()[1:] for line in lines[1:3]] == [["33%"] * 3, ["33%", "33%", "33%", "LOC"]]
+    assert "…" in lines[1]
+
+
+def test_a_terminal_with_colours_shows_the_image_and_what_was_read_of_it() -> None:
+    shown = replace(SHOWN, image=PICTURE, reading="read of the image: tabby 90%")
+    lines = on_terminal(shown, color_system="truecolor")
+    assert lines[:11] == ["▀" * 32] * 11
+    assert lines[11] == "read of the image: tabby 90%"
+
+
+@pytest.mark.parametrize("console", [{"color_system": None}, {"force_terminal": False}, {"no_color": True}])
+def test_where_there_are_no_colours_only_words_tell_of_the_image(console: dict[str, object]) -> None:
+    lines = on_terminal(replace(SHOWN, image=PICTURE, reading="read of the image: tabby 90%"), **console)
+    assert lines[0] == "read of the image: tabby 90%"
+    assert "▀" not in "".join(lines)
+
+
+def test_half_blocks_are_two_pixels_each_and_never_higher_than_a_screen() -> None:
+    image = np.zeros((4, 4, 3), dtype=np.uint8)
+    image[:2] = (255, 0, 0)
+    image[2:] = (0, 0, 255)
+    first, *_, last = half_blocks(image).spans
+    assert (str(first.style), str(last.style)) == ("rgb(255,0,0) on rgb(255,0,0)", "rgb(0,0,255) on rgb(0,0,255)")
+    assert len(half_blocks(np.zeros((900, 30, 3), dtype=np.uint8)).plain.splitlines()) == 20
+
+
+def on_terminal(shown: AttentionMap, **console: object) -> list[str]:
+    settings: dict[str, object] = {"force_terminal": True, "color_system": "truecolor", "width": 80, "_environ": {}}
+    recorder = Console(record=True, file=io.StringIO(), **{**settings, **console})  # type: ignore[arg-type]
+    print_attention(shown, recorder)
+    return recorder.export_text().splitlines()
+
+
+# As a picture
+
+
+@pytest.mark.parametrize("image", [None, PICTURE])
+@pytest.mark.parametrize(
+    "tokens", [("Ada", "in", "$x$\x1b[31m"), ("東京", "🚑", "👩\u200d🚀", "السلام", "नमस्ते", "\u200b")]
+)
+def test_the_picture_is_a_png_whatever_the_tokens_hold(
+    tmp_path: Path, image: np.ndarray | None, tokens: tuple[str, ...]
+) -> None:
     pytest.importorskip("matplotlib")
-    save_heat_map(SHOWN, tmp_path / "map.png", image)
+    weights = ModalityWeights(tokens, ("word", "image"), np.full((len(tokens), 2), 0.5, dtype=np.float32))
+    save_attention_picture(AttentionMap(weights, image=image, reading="caption read: $東京"), tmp_path / "map.png")
     with Image.open(tmp_path / "map.png") as drawn:
         assert drawn.format == "PNG"
         assert len(drawn.convert("RGB").getcolors(1 << 24) or []) > 10
 
 
-def test_a_learning_curve_is_drawn_from_what_a_checkpoint_tells(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    passes = small_checkpoint.training["passes"]
-    assert len(passes) == 14
-    assert (
-        max(one["validation_lenient_f1"]["made up"] for one in passes)
-        == (small_checkpoint.training["validation_lenient_f1"]["made up"])
-    )
-    save_learning_curve(passes, tmp_path / "curve.png")
-    with Image.open(tmp_path / "curve.png") as drawn:
-        assert drawn.format == "PNG"
-
-
 def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(PlotError, match=r"mner-stream\[plots\]"):
-        save_heat_map(SHOWN, tmp_path / "map.png")
+        save_attention_picture(SHOWN, tmp_path / "map.png")
 
 
-def test_the_legend_of_a_learning_curve_covers_no_curve() -> None:
+@pytest.mark.parametrize(("tokens", "rows"), [(1, [1]), (12, [12]), (13, [7, 6]), (30, [10, 10, 10])])
+def test_a_long_post_goes_on_in_further_rows(tokens: int, rows: list[int]) -> None:
     pytest.importorskip("matplotlib")
-    passes = [{"loss": 9.0 - n, "validation_lenient_f1": {"twitter2015": 0.5, "twitter2017": 0.6}} for n in range(9)]
-    figure = _learning_curve(passes)
+    *panels, bar = attention_figure(post_of(tokens)).axes
+    assert [len(axes.get_xticklabels()) for axes in panels] == rows
+    assert bar.get_ylabel() == "weight"
+
+
+def test_no_label_covers_another_row_and_a_long_address_is_cut() -> None:
+    pytest.importorskip("matplotlib")
+    figure = attention_figure(post_of(30, f"https://t.co/{'x' * 80}"))
     figure.draw_without_rendering()
-    [legend] = figure.legends
-    assert len(legend.get_texts()) == 3
-    assert not any(legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes)
+    first, second, *_ = figure.axes
+    labels = first.get_xticklabels()
+    assert labels[0].get_text() == "https://t.co/xx…"
+    assert not any(label.get_window_extent().overlaps(second.get_window_extent()) for label in labels)
+
+
+def test_a_mention_is_marked_in_every_row_that_it_reaches_into() -> None:
+    pytest.importorskip("matplotlib")
+    first, second, _ = attention_figure(post_of(14, mentions=[Span(6, 8, "LOC")])).axes
+    ends = [[list(line.get_xdata()) for line in axes.lines] for axes in (first, second)]
+    assert ends == [[pytest.approx([6, 7], abs=0.1)], [pytest.approx([0, 1], abs=0.1)]]
+    assert [axes.texts[-1].get_text() for axes in (first, second)] == ["LOC", "LOC"]
+    colors = [label.get_color() for label in first.get_xticklabels()]
+    assert colors[6] != colors[5]
+
+
+def test_the_image_keeps_its_shape_and_says_below_what_was_read_of_it() -> None:
+    pytest.importorskip("matplotlib")
+    figure = attention_figure(post_of(30, image=PICTURE, reading="read of the image: tabby 90%"))
+    figure.draw_without_rendering()
+    [axes] = [axes for axes in figure.axes if axes.images]
+    box = axes.get_window_extent()
+    assert box.width / box.height == pytest.approx(30 / 20, rel=0.01)
+    assert box.width > 0.2 * figure.bbox.width
+    assert axes.get_xlabel() == "read of the image: tabby 90%"
+
+
+def test_a_caption_without_end_leaves_the_image_its_room() -> None:
+    pytest.importorskip("matplotlib")
+    [axes] = [axes for axes in attention_figure(post_of(3, image=PICTURE, reading="sea " * 300)).axes if axes.images]
+    assert len(axes.get_xlabel().splitlines()) == 4
+    assert axes.get_xlabel().endswith(" …")
+
+
+# Signs that fonts have not
+
+
+def test_a_sign_that_no_font_has_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(glyphs, "_fonts", list)
+    families, texts = glyphs.drawable(["🚑", "東京", "🇯🇵", "👍🏽", "👩\u200d🚀", "नि", "Oslo 😀"])
+    assert families == ["DejaVu Sans"]
+    assert texts == [
+        ":ambulance:",
+        "U+6771 U+4EAC",
+        "JP",
+        ":thumbs up sign:",
+        ":woman::rocket:",
+        "U+0928 U+093F",
+        "Oslo 😀",
+    ]
+
+
+def test_a_sign_that_another_font_has_is_drawn_by_it() -> None:
+    pytest.importorskip("matplotlib")
+    families, texts = glyphs.drawable(["ℊ"])  # of STIX, which comes with matplotlib
+    assert texts == ["ℊ"]
+    assert len(families) == 2
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [("\u202eevil", "evil"), ("\x1b[2J", "\N{REPLACEMENT CHARACTER}[2J"), ("\u200b", "U+200B"), ("Åse", "Åse")],
+)
+def test_signs_that_would_turn_or_move_the_text_are_left_out(token: str, shown: str) -> None:
+    assert glyphs.printable(token) == shown
+
+
+# The commands
 
 
 @pytest.mark.parametrize(
@@ -129,6 +288,10 @@ def test_the_commands_draw(folder_with_images: Path, drawn_picture: bytes, tmp_p
     attention = ["plot", "attention", *common, "--device", "cpu", "flying to Oslo"]
     shown = CliRunner().invoke(main, attention)
     assert "Oslo" in shown.stdout
+    read = CliRunner().invoke(main, [*attention, "--image", str(tmp_path / "picture.png")])
+    assert read.stdout.startswith("read of the image: ")
+    told = CliRunner().invoke(main, [*attention, "--caption", "a dog"])
+    assert told.stdout.startswith("caption read: a dog\n")
     picture = ["--image", str(tmp_path / "picture.png"), "--out", str(tmp_path / "map.png")]
     assert CliRunner().invoke(main, [*attention, *picture]).exit_code == 0
     assert (
@@ -138,16 +301,7 @@ def test_the_commands_draw(folder_with_images: Path, drawn_picture: bytes, tmp_p
     assert (tmp_path / "c.png").exists()
 
 
-def test_a_checkpoint_that_tells_no_passes_and_an_image_that_is_none_are_one_line(
-    small_folder: Path, tmp_path: Path
-) -> None:
-    checkpoint = load_checkpoint(small_folder)
-    checkpoint.training = {}
-    checkpoint.save(tmp_path / "silent")
-    silent = ["--checkpoint", str(tmp_path / "silent"), "--out", str(tmp_path / "c.png")]
-    curve = CliRunner().invoke(main, ["plot", "learning-curve", *silent])
-    assert (curve.exit_code, curve.stdout) == (1, "")
-    assert "does not tell its passes" in curve.stderr
+def test_an_image_that_is_none_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     image = CliRunner().invoke(main, ["plot", "attention", "--image", str(tmp_path / "broken.png"), "Oslo"])
     assert image.exit_code == 1

@@ -24,6 +24,7 @@ from mner_model.checkpoint import (
     WEIGHTS_FILE,
     folder_fingerprint,
 )
+from mner_model.config import check_type
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_grid import GridEncoder
 from mner_model.image_weights import brief
@@ -75,12 +76,19 @@ class Captioner:
         try:
             forms = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
             vocabulary = caption_vocabulary(forms)
-            encoder_config = ImageEncoderConfig(config["image_encoder"]["backbone"], config["image_encoder"]["weights"])
-            trained_with = config["image_encoder"]["fingerprint"]
+            image_encoder = config["image_encoder"]
+            encoder_config = ImageEncoderConfig(image_encoder["backbone"], image_encoder["weights"])
+            trained_with = image_encoder["fingerprint"]
+            for name in ("backbone", "fingerprint"):
+                check_type(f"image_encoder: {name}", image_encoder[name], str)
+            if encoder_config.weights is not None:
+                check_type("image_encoder: weights", encoder_config.weights, str)
             decoder = CaptionDecoder(DecoderConfig(**config["decoder"]), config["channels"], len(vocabulary))
             decoder.load_state_dict(load_file(folder / WEIGHTS_FILE))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"captioner {folder}: does not describe a captioner: {brief(error)}") from error
+        except (KeyError, TypeError, ValueError, RuntimeError, AssertionError) as error:
+            raise CheckpointError(
+                f"captioner {folder}: {CONFIG_FILE} does not describe a captioner: {brief(error)}"
+            ) from error
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"captioner {folder}: {WEIGHTS_FILE} is damaged: {error}") from error
         if weights is not None:

@@ -245,6 +245,16 @@ def test_weights_that_do_not_fit_the_configuration_are_named(folder: Path) -> No
         Captioner.load(folder)
 
 
+@pytest.mark.parametrize(("name", "wrong"), [("backbone", []), ("weights", 5), ("fingerprint", None)])
+def test_a_wrong_value_in_the_configuration_is_named(folder: Path, name: str, wrong: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["image_encoder"][name] = wrong
+    (folder / "config.json").write_text(json.dumps(config))
+    message = rf"config\.json does not describe a captioner: image_encoder: {name}: expected a text, got "
+    with pytest.raises(CheckpointError, match=message):
+        Captioner.load(folder)
+
+
 def test_the_folder_holds_the_decoder_alone(folder: Path, captioner: Captioner) -> None:
     assert load_file(folder / "weights.safetensors").keys() == captioner.decoder.state_dict().keys()
 

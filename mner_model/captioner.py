@@ -27,7 +27,7 @@ from mner_model.checkpoint import (
 from mner_model.config import check_type
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_grid import GridEncoder
-from mner_model.image_weights import brief
+from mner_model.image_weights import ImageEncoderError, brief
 from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
 from mner_model.vocabulary import Vocabulary
 
@@ -93,7 +93,12 @@ class Captioner:
             raise CheckpointError(f"captioner {folder}: {WEIGHTS_FILE} is damaged: {error}") from error
         if weights is not None:
             encoder_config = replace(encoder_config, weights=str(weights))
-        encoder = GridEncoder.load(encoder_config, device=device)
+        try:
+            encoder = GridEncoder.load(encoder_config, device=device)
+        except ImageEncoderError as error:
+            moved = weights is None and encoder_config.weights is not None
+            hint = "; where they have moved, `caption --weights FILE` names them" if moved else ""
+            raise ImageEncoderError(f"captioner {folder}: {error}{hint}") from error
         if encoder.fingerprint != trained_with:
             raise CheckpointError(
                 f"captioner {folder}: trained on {encoder.name} with the fingerprint {trained_with[:12]}, "

@@ -14,7 +14,7 @@ from torchvision import models
 from mner_model.caption_decoder import END, START, CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.captioner import Captioner, caption_text
 from mner_model.checkpoint import CheckpointError
-from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig
+from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, ImageEncoderError
 from mner_model.image_grid import GridEncoder
 from mner_model.text import tokenize
 from mner_model.vocabulary import PADDING, UNKNOWN
@@ -235,6 +235,15 @@ def test_other_weights_of_the_backbone_are_refused(folder: Path, tmp_path: Path)
     assert Captioner.load(folder, weights=tmp_path / "same.safetensors").encoder.name == "efficientnet-lite0"
     with pytest.raises(CheckpointError, match=r"trained on efficientnet-lite0.*other\.safetensors"):
         Captioner.load(folder, weights=tmp_path / "other.safetensors")
+
+
+def test_weights_that_have_moved_are_named_with_the_option_that_helps(folder: Path, tmp_path: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["image_encoder"]["weights"] = str(tmp_path / "moved.pth")
+    (folder / "config.json").write_text(json.dumps(config))
+    message = rf"captioner {folder}: no image encoder weights at .*moved\.pth; where .* `caption --weights FILE`"
+    with pytest.raises(ImageEncoderError, match=message):
+        Captioner.load(folder)
 
 
 def test_weights_that_do_not_fit_the_configuration_are_named(folder: Path) -> None:

@@ -140,13 +140,17 @@ def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json
     Precision, recall and F1 per type, and of mentions seen and unseen in training. Strict takes the gold tags as IOB2
     has them, where an I- that continues nothing begins nothing; lenient lets it begin a mention, as conlleval does.
     """
+    from mner_model.data import repairs
     from mner_model.evaluation_run import evaluate_checkpoint
     from mner_model.predictor import Predictor
+    from mner_model.training_run import set_name
 
     with failures(), progress("evaluating") as on_progress:
         predictor = Predictor.load(checkpoint, device)
         if captions is not None and not predictor.reads_captions:
             say(f"model {predictor.name} reads no images: scored without --captions")
+        if borne_with := repairs(data):
+            say(f"{set_name(data)}: not sound, read all the same: {borne_with}")
         result = evaluate_checkpoint(predictor, data, captions, on_progress)
     if as_json:
         click.echo(json.dumps(result))

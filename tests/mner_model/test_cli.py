@@ -73,6 +73,19 @@ def test_captions_for_a_model_that_reads_none_are_neither_counted_nor_scored(sma
     assert err == "model made-up reads no images: scored without --captions\n"
 
 
+def test_what_is_not_sound_in_the_data_is_said_and_the_gold_stays_as_it_is(small_folder: Path, data: Path) -> None:
+    arguments = ["evaluate", "--checkpoint", small_folder, "--json", "--data"]
+    assert run(*arguments, data)[2] == ""
+    data.write_text("\ufeffLima\tI-LOC\nnow\tO\n\nto\tO\nNASA\tI-ORG\n")
+    code, out, err = run(*arguments, data)
+    assert (
+        err
+        == "set/dev: not sound, read all the same: 2 × I- that continues nothing (first in line 1), byte-order mark\n"
+    )
+    result = json.loads(out)
+    assert (code, result["data"]["mentions"], result["strict"]["recall"]) == (0, 2, 0.0)
+
+
 def test_tag_gives_a_record_a_line_in_order(small_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "posts"
     file.write_text('{"id": "a", "text": "flying to Oslo on monday"}\nflying to Lima on monday\n\n')

@@ -88,7 +88,7 @@ def train_captioner(
 @click.option("--max-words", type=click.IntRange(1), default=20, show_default=True, help="Of a caption.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @DEVICE
-@click.argument("files", metavar="FILE...", type=click.Path(exists=True, dir_okay=False), nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", type=click.Path(), nargs=-1, required=True)
 def caption(
     checkpoint: Path,
     weights: Path | None,
@@ -102,12 +102,13 @@ def caption(
 
     One line an image, file TAB caption, in their order.
 
-    A file that is no image is named on stderr, with --json as {"file": …, "error": …} in its place too, and the exit
-    status is 1.
+    A file that is missing or no image is named on stderr, with --json as {"file": …, "error": …} in its place too; the
+    others are captioned all the same, and the exit status is 1.
     """
     from mner_model.captioner import Captioner
     from mner_model.images import ImageUndecodable
     from mner_model.predictor import device_of
+    from mner_model.saved_folder import reason
 
     with failures():
         captioner = Captioner.load(checkpoint, device_of(device), weights=weights)
@@ -119,15 +120,21 @@ def caption(
         for file in some:
             try:
                 images[file] = _picture(captioner, file)
-            except (ImageUndecodable, OSError) as error:
-                errors[file] = str(error)
+            except ImageUndecodable as error:
+                errors[file] = f"cannot be decoded: {error}"
+            except OSError as error:
+                errors[file] = f"cannot be read: {reason(error)}"
         captions = dict(zip(images, captioner.caption(list(images.values()), beam, max_words), strict=True))
         for file in some:
             if file in errors:
                 refused += 1
-                say(f"mner-model: {file}: cannot be decoded: {errors[file]}")
+                say(f"mner-model: {file}: {errors[file]}")
             if as_json:
-                answer = {"error": errors[file]} if file in errors else {"caption": captions[file]}
+                answer = (
+                    {"error": errors[file].removeprefix("cannot be decoded: ")}
+                    if file in errors
+                    else {"caption": captions[file]}
+                )
                 click.echo(json.dumps({"file": file, **answer}, ensure_ascii=False))
             elif file in captions:
                 click.echo(f"{file}\t{captions[file]}")

@@ -24,9 +24,10 @@ from mner_model.checkpoint import (
     WEIGHTS_FILE,
     folder_fingerprint,
 )
+from mner_model.config import check_type
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_grid import GridEncoder
-from mner_model.image_weights import brief
+from mner_model.image_weights import ImageEncoderError, brief
 from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
 from mner_model.vocabulary import Vocabulary
 
@@ -75,17 +76,29 @@ class Captioner:
         try:
             forms = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
             vocabulary = caption_vocabulary(forms)
-            encoder_config = ImageEncoderConfig(config["image_encoder"]["backbone"], config["image_encoder"]["weights"])
-            trained_with = config["image_encoder"]["fingerprint"]
+            image_encoder = config["image_encoder"]
+            encoder_config = ImageEncoderConfig(image_encoder["backbone"], image_encoder["weights"])
+            trained_with = image_encoder["fingerprint"]
+            for name in ("backbone", "fingerprint"):
+                check_type(f"image_encoder: {name}", image_encoder[name], str)
+            if encoder_config.weights is not None:
+                check_type("image_encoder: weights", encoder_config.weights, str)
             decoder = CaptionDecoder(DecoderConfig(**config["decoder"]), config["channels"], len(vocabulary))
             decoder.load_state_dict(load_file(folder / WEIGHTS_FILE))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"captioner {folder}: does not describe a captioner: {brief(error)}") from error
+        except (KeyError, TypeError, ValueError, RuntimeError, AssertionError) as error:
+            raise CheckpointError(
+                f"captioner {folder}: {CONFIG_FILE} does not describe a captioner: {brief(error)}"
+            ) from error
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"captioner {folder}: {WEIGHTS_FILE} is damaged: {error}") from error
         if weights is not None:
             encoder_config = replace(encoder_config, weights=str(weights))
-        encoder = GridEncoder.load(encoder_config, device=device)
+        try:
+            encoder = GridEncoder.load(encoder_config, device=device)
+        except ImageEncoderError as error:
+            moved = weights is None and encoder_config.weights is not None
+            hint = "; where they have moved, `caption --weights FILE` names them" if moved else ""
+            raise ImageEncoderError(f"captioner {folder}: {error}{hint}") from error
         if encoder.fingerprint != trained_with:
             raise CheckpointError(
                 f"captioner {folder}: trained on {encoder.name} with the fingerprint {trained_with[:12]}, "

@@ -6,7 +6,8 @@ the sha256 of the files' contents: two checkpoints with one fingerprint tag alik
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -18,14 +19,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mner_model import hashtags
-from mner_model.config import ConfigError, ModelConfig
+from mner_model.config import ConfigError, ModelConfig, check_type
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import label_vectors
 from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
 from mner_model.preprocessing import Preprocessing
 from mner_model.saved_folder import CheckpointError, DeviceUnavailable, check_folder, reason, saved_folder
-from mner_model.text_encoder import ExtraMissing, TextEncoder
+from mner_model.text_encoder import ExtraMissing, TextEncoder, TextEncoderError
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
 
@@ -159,54 +160,50 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         if not (folder / name).is_file():
             raise CheckpointError(f"checkpoint {folder}: {name} is missing, expected the folder that `train` wrote")
     config = _read_config(folder)
-    try:
-        words = _read_text(folder, VOCABULARY_FILE).rstrip("\n").split("\n")
-        vocabulary = Vocabulary(words)
+    with _described_by(folder):
         alphabet = Alphabet(config["alphabet"])
         model_config = ModelConfig.from_json(config["model"])
-        text_encoder, pieces = _read_text_encoder(folder, config)
-        model = MultimodalTagger(
-            model_config,
-            words=len(vocabulary),
-            trained_words=config["trained_words"],
-            alphabet_size=len(alphabet),
-            text_encoder=text_encoder,
-        )
-        tensors = load_file(folder / WEIGHTS_FILE)
-        label_vectors = tensors.pop(_LABEL_VECTORS, None)
-        seen_mentions = tensors.pop(_SEEN_MENTIONS)
-        _check_shapes(folder, model, tensors)
+        _check_text_encoder(config, model_config)
+    tensors = _read_weights(folder)
+    label_vectors = tensors.pop(_LABEL_VECTORS, None)
+    seen_mentions = tensors.pop(_SEEN_MENTIONS)
+    vocabulary = _read_vocabulary(folder)
+    tokenizer = None
+    if "text" in model_config.modalities:
+        if not (folder / TOKENIZER_FILE).is_file():
+            raise CheckpointError(f"checkpoint {folder}: {TOKENIZER_FILE} is missing, its text encoder needs it")
+        tokenizer = _read_text(folder, TOKENIZER_FILE)
+    with _described_by(folder):
+        _check_trained_words(config["trained_words"], vocabulary)
+        with torch.device("meta"):  # sizes that are far too large must not take memory before they are told
+            _check_shapes(folder, _build(config, model_config, vocabulary, alphabet), tensors)
+        model = _build(config, model_config, vocabulary, alphabet)
         model.load_state_dict(tensors)
-    except ExtraMissing as error:
-        raise CheckpointError(f"checkpoint {folder}: {error}") from error
-    except (KeyError, TypeError, ConfigError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"checkpoint {folder}: does not describe a model: {error}") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"checkpoint {folder}: {WEIGHTS_FILE} is damaged: {error}") from error
+        pieces = None
+        if tokenizer is not None:
+            pieces = _pieces(folder, tokenizer, config["text_longest_window"], model.text)
     segmenter = _read_segmenter(folder) if "hashtag" in model_config.modalities else None
     return Checkpoint(
-        name=str(config.get("name", folder.name)),
+        name=config["name"],
         model=model.to(device).eval(),
         preprocessing=Preprocessing.of(model_config, vocabulary, alphabet, pieces, segmenter),
-        image_encoder=config.get("image_encoder"),
+        image_encoder=config["image_encoder"],
         label_vectors=None if label_vectors is None else label_vectors.float(),
         seen_mentions=seen_mentions,
-        training=config.get("training", {}),
+        training=config["training"],
         fingerprint=folder_fingerprint(folder),
     )
 
 
 def training_story(folder: Path) -> dict[str, Any]:
     """How a checkpoint was trained and on what, without its weights; raises CheckpointError where there is none."""
-    return dict(_read_config(folder).get("training", {}))
+    return dict(_read_config(folder)["training"])
 
 
 def model_choices(folder: Path) -> dict[str, Any]:
     """What was chosen of a checkpoint's model, without its weights; raises CheckpointError where it tells none."""
-    try:
+    with _described_by(folder):
         return ModelConfig.from_json(_read_config(folder)["model"]).choices()
-    except (ConfigError, TypeError) as error:
-        raise CheckpointError(f"checkpoint {folder}: does not describe a model: {error}") from error
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -214,7 +211,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"checkpoint {folder}: {CONFIG_FILE} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"checkpoint {folder}: {CONFIG_FILE} is not JSON: {error}") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
@@ -231,21 +228,106 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"checkpoint {folder}: tags {', '.join(types) or 'nothing'}, expected {', '.join(ENTITY_TYPES)}"
         )
+    config = {"name": folder.name, "text_encoder": None, "image_encoder": None, "training": {}, **config}
+    with _described_by(folder):
+        _check_types(config)
     return config
 
 
-def _read_text_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[TextEncoder | None, PieceTokenizer | None]:
-    described = config.get("text_encoder")
-    if described is None:
-        return None, None
-    if not (folder / TOKENIZER_FILE).is_file():
-        raise CheckpointError(f"checkpoint {folder}: {TOKENIZER_FILE} is missing, its text encoder needs it")
-    tokenizer = _read_text(folder, TOKENIZER_FILE)
-    text_encoder = TextEncoder.from_config(described)
+def _check_types(config: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a field that is of another type; those of the model are looked at apart."""
+    expected: dict[str, type] = {"name": str, "alphabet": str, "trained_words": int, "training": dict}
+    if config["text_encoder"] is not None:
+        expected |= {"text_encoder": dict, "text_longest_window": int}
+    if config["image_encoder"] is not None:
+        expected["image_encoder"] = dict
+    for name in expected.keys() & config.keys():
+        check_type(name, config[name], expected[name])
+    for name, value in (config["image_encoder"] or {}).items():
+        if value is not None or name != "weights":
+            check_type(f"image_encoder: {name}", value, str)
+
+
+@contextmanager
+def _described_by(folder: Path) -> Iterator[None]:
+    """Turns what is wrong with values of config.json into a CheckpointError."""
     try:
-        return text_encoder, PieceTokenizer(tokenizer, config["text_longest_window"])
+        yield
+    except ExtraMissing as error:
+        raise CheckpointError(f"checkpoint {folder}: {error}") from error
+    except KeyError as error:
+        raise CheckpointError(
+            f"checkpoint {folder}: {CONFIG_FILE} does not describe a model: {error.args[0]} is missing"
+        ) from error
+    # all but ConfigError are torch's, for sizes that are none
+    except (ConfigError, TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise CheckpointError(
+            f"checkpoint {folder}: {CONFIG_FILE} does not describe a model: {reason(error)}"
+        ) from error
+
+
+def _check_text_encoder(config: Mapping[str, Any], model_config: ModelConfig) -> None:
+    if (config["text_encoder"] is None) == ("text" in model_config.modalities):
+        found = "nothing" if config["text_encoder"] is None else "one"
+        raise ConfigError(f"text_encoder: expected one with the modality text and only with it, got {found}")
+
+
+def _check_trained_words(trained: int, vocabulary: Vocabulary) -> None:
+    if not 1 <= trained <= len(vocabulary):
+        raise ConfigError(f"trained_words: expected 1 to {len(vocabulary)}, as {VOCABULARY_FILE} has it, got {trained}")
+
+
+def _build(
+    config: Mapping[str, Any], model_config: ModelConfig, vocabulary: Vocabulary, alphabet: Alphabet
+) -> MultimodalTagger:
+    described = config["text_encoder"]
+    try:
+        text_encoder = None if described is None else TextEncoder.from_config(described)
+    except ExtraMissing:
+        raise
+    except TextEncoderError as error:
+        raise ConfigError(f"text_encoder: {error}") from error
+    return MultimodalTagger(
+        model_config,
+        words=len(vocabulary),
+        trained_words=config["trained_words"],
+        alphabet_size=len(alphabet),
+        text_encoder=text_encoder,
+    )
+
+
+def _pieces(folder: Path, tokenizer: str, longest_window: int, text_encoder: TextEncoder) -> PieceTokenizer:
+    if not 1 <= longest_window <= text_encoder.longest_window:
+        raise ConfigError(
+            f"text_longest_window: expected 1 to {text_encoder.longest_window}, as the text encoder has it, "
+            f"got {longest_window}"
+        )
+    try:
+        pieces = PieceTokenizer(tokenizer, longest_window)
     except ValueError as error:
         raise CheckpointError(f"checkpoint {folder}: {TOKENIZER_FILE} is damaged: {error}") from error
+    try:
+        text_encoder.eval().try_out(pieces)
+    except TextEncoderError as error:
+        raise ConfigError(f"text_encoder: {error}") from error
+    return pieces
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(folder / WEIGHTS_FILE)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"checkpoint {folder}: {WEIGHTS_FILE} is damaged: {error}") from error
+    if _SEEN_MENTIONS not in tensors:
+        raise CheckpointError(f"checkpoint {folder}: {WEIGHTS_FILE} is damaged: {_SEEN_MENTIONS} is missing")
+    return tensors
+
+
+def _read_vocabulary(folder: Path) -> Vocabulary:
+    try:
+        return Vocabulary(_read_text(folder, VOCABULARY_FILE).rstrip("\n").split("\n"))
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {folder}: {VOCABULARY_FILE} is damaged: {error}") from error
 
 
 def _read_text(folder: Path, name: str) -> str:

@@ -6,8 +6,9 @@ Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ from mner_model.teaching_commands import teach
 if TYPE_CHECKING:
     from mner_model.post import Post
     from mner_model.predictor import Predictor
+
+
+_MOST_NAMES = 8
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -146,13 +150,17 @@ def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json
     Precision, recall and F1 per type, and of mentions seen and unseen in training. Strict takes the gold tags as IOB2
     has them, where an I- that continues nothing begins nothing; lenient lets it begin a mention, as conlleval does.
     """
+    from mner_model.data import repairs
     from mner_model.evaluation_run import evaluate_checkpoint
     from mner_model.predictor import Predictor
+    from mner_model.training_run import set_name
 
     with failures(), progress("evaluating") as on_progress:
         predictor = Predictor.load(checkpoint, device)
         if captions is not None and not predictor.reads_captions:
             say(f"model {predictor.name} reads no images: scored without --captions")
+        if borne_with := repairs(data):
+            say(f"{set_name(data)}: not sound, read all the same: {borne_with}")
         result = evaluate_checkpoint(predictor, data, captions, on_progress)
     if as_json:
         click.echo(json.dumps(result))
@@ -170,9 +178,18 @@ def tag(checkpoint: Path | None, image_effect: bool, device: str, file: str) -> 
 
     A post as JSON or plain text a line in, an entity record as JSON a line out, in the same order.
 
+    A post's JSON has an id and a text, and where there is an image its bytes as base64 in image_data; image_url is
+    left alone, as this does no network. In a shell:
+
+    \b
+      printf '{"id": "1", "text": "Sunrise over the Golden Gate", "image_data": "%s"}\\n' \\
+        "$(base64 < FILE | tr -d '\\n')" | mner-model tag -
+
     A line that is no post comes back as {"error": …, "detail": …, "line": …} in its place, and the exit status is 1.
+    Fields that no post has are ignored, and named at the end.
     """
     from mner_model.predictor import Predictor
+    from mner_model.refusals import shown
     from mner_model.tag_lines import POSTS_PER_CALL
 
     with failures():
@@ -181,10 +198,28 @@ def tag(checkpoint: Path | None, image_effect: bool, device: str, file: str) -> 
     with click.open_file(file, "rb") as posts, progress("tagging", size) as on_progress:
         # from a terminal or a pipe each line is answered at once, from a file many together
         at_once = 1 if size is None else POSTS_PER_CALL
-        rejected = _tag_all(predictor, posts, at_once, on_progress, size, image_effect)
-    if rejected:
-        say("1 line was no post" if rejected == 1 else f"{rejected} lines were no posts")
+        met = _tag_all(predictor, posts, at_once, on_progress, size, image_effect)
+    if met.ignored:
+        names = ", ".join(map(shown, islice(met.ignored, _MOST_NAMES))) + ", …" * (len(met.ignored) > _MOST_NAMES)
+        say(f"fields that no post has were ignored, from line {met.ignored_from} on: {names}")
+    if image_effect and not met.images:
+        why = "no post had an image that could be used"
+        if predictor.image_dimension is None:
+            why = f"model {predictor.name} reads no images"
+        say(f"--image-effect: {why}, so no mention tells of one")
+    if met.rejected:
+        say("1 line was no post" if met.rejected == 1 else f"{met.rejected} lines were no posts")
         sys.exit(1)
+
+
+@dataclass
+class _Met:
+    """What `tag` tells of at its end: lines that were no posts, images that were used, fields that no post has."""
+
+    rejected: int = 0
+    images: int = 0
+    ignored: dict[str, None] = field(default_factory=dict)  # in the order in which they came
+    ignored_from: int = 0  # line
 
 
 def _tag_all(
@@ -194,19 +229,22 @@ def _tag_all(
     on_progress: ProgressCallback,
     size: int | None,
     image_effect: bool,
-) -> int:
-    """Prints the answer to every line; returns how many were no posts."""
+) -> _Met:
+    """Prints the answer to every line."""
+    from mner_model.image_status import ImageStatus
     from mner_model.refusals import PostRefused
-    from mner_model.tag_lines import read_line, tag_posts
+    from mner_model.tag_lines import ignored_fields, read_line, tag_posts
 
-    rejected, done = 0, 0
+    met, done = _Met(), 0
     pending: list[Post | bytes] = []
 
     def flush() -> None:
         posts = [line for line in pending if not isinstance(line, bytes)]
-        records = iter(tag_posts(predictor, posts, image_effect))
+        records = tag_posts(predictor, posts, image_effect)
+        met.images += sum(record.image.status is ImageStatus.USED for record in records)
+        answers = iter(records)
         for line in pending:
-            click.echo(line if isinstance(line, bytes) else next(records).encode())
+            click.echo(line if isinstance(line, bytes) else next(answers).encode())
         pending.clear()
         on_progress(done, size)
 
@@ -217,13 +255,17 @@ def _tag_all(
         try:
             pending.append(read_line(line, number))
         except PostRefused as refused:
-            rejected += 1
+            met.rejected += 1
             answer = {"error": refused.kind, "detail": refused.detail, "line": number}
             pending.append(json.dumps(answer, ensure_ascii=False).encode())
+        else:
+            if ignored := ignored_fields(line, number):
+                met.ignored_from = met.ignored_from or number
+                met.ignored |= dict.fromkeys(ignored)
         if len(pending) >= at_once:
             flush()
     flush()
-    return rejected
+    return met
 
 
 def _pairs(changes: Iterable[str]) -> dict[str, str]:
@@ -261,7 +303,9 @@ def _print_table(data: Path, result: dict[str, Any]) -> None:
         strict, lenient = (result["without_images"][reading]["f1"] for reading in ("strict", "lenient"))
         console.print(f"without the images: strict F1 {strict:.2%}, lenient {lenient:.2%}")
     captions = f", {about['captions']:,} with captions" if about["captions"] else ", text only"
+    of_core = result["posts_per_core_second"]
+    speed = f"{of_core:,.0f} posts/s of a core" if of_core else f"{result['posts_per_second']:,.0f} posts/s"
     console.print(
         f"{about['posts']:,} posts{captions}, data {about['fingerprint'][:12]}, "
-        f"{model['parameters']:,} parameters, {result['posts_per_second']:,.0f} posts/s"
+        f"{model['parameters']:,} parameters, {speed}"
     )

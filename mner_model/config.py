@@ -21,6 +21,26 @@ class ConfigError(ValueError):
     """A configuration with a name or a value that does not exist."""
 
 
+_IN_WORDS: dict[type, str] = {
+    bool: "true or false",
+    dict: "an object",
+    float: "a number",
+    int: "a whole number",
+    str: "a text",
+    tuple: "a list of texts",
+}
+
+
+def check_type(name: str, value: object, expected: type) -> None:
+    """Raises ConfigError, naming the field, unless a value from JSON is of this type; a float may be whole."""
+    if expected is tuple:
+        fits = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    else:  # not isinstance: to it true is a whole number
+        fits = type(value) is expected or (expected is float and type(value) is int)
+    if not fits:
+        raise ConfigError(f"{name}: expected {_IN_WORDS[expected]}, got {f'{value!r}':.80}")
+
+
 @dataclass(frozen=True)
 class _Config:
     def to_json(self) -> dict[str, Any]:
@@ -39,11 +59,16 @@ class _Config:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Back from the checkpoint's JSON; raises ConfigError naming every key that this version does not know."""
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
+        """Back from the checkpoint's JSON; raises ConfigError naming every key that this version does not know.
+
+        And for a value that is not of its field's type.
+        """
+        known = {f.name: type(f.default) for f in fields(cls)}
+        unknown = sorted(values.keys() - known)
         if unknown:
             raise ConfigError(f"{cls.__name__} has no {', '.join(unknown)}: was it written by a newer version?")
+        for name, value in values.items():
+            check_type(name, value, known[name])
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
     def changed(self, changes: Mapping[str, str]) -> Self:

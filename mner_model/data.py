@@ -7,8 +7,8 @@ predictions are projected back on them, so scores are counted on exactly the uni
 
 import hashlib
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mner_model.labels import OUTSIDE, Span, TagSet, spans_lenient, tags_of
@@ -93,38 +93,16 @@ def read_conll(path: str | Path, tagset: TagSet | None = None, captions: str | P
     CRLF and a byte-order mark are accepted, OTHER is read as MISC, orphan I- tags stay as they are, a blank word stays
     (no token will lie in it), and a post begins at its IMGID line also where the blank line before it is missing.
     Raises DataError with file and line for a line that is not a word, a TAB and a tag, an unknown tag, or an IMGID
-    without an id; with the file for one without posts, and for captions that are of none of its images.
+    without an id; with the file for one without posts, and for captions that are of none of its images. An empty
+    caption counts as none. What of a file is not quite sound `repairs` tells.
     """
     path = Path(path)
-    tagset = tagset or TagSet()
     caption_of = read_captions(captions) if captions is not None else {}
-    examples: list[Example] = []
-    words: list[str] = []
-    tags: list[str] = []
-    image_id: str | None = None
-
-    def close_post() -> None:
-        nonlocal words, tags, image_id
-        # a blank line between an image and its words ends nothing
-        if words:
-            examples.append(example_from_words(words, tags, image_id, caption_of.get(image_id or "")))
-            words, tags, image_id = [], [], None
-
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip() and "\t" not in line:
-            close_post()
-        elif line.startswith("IMGID:"):
-            close_post()
-            image_id = line.removeprefix("IMGID:").strip()
-            if not image_id:
-                raise DataError(f"{path}:{number}: expected an image's id after IMGID:, got none")
-        else:
-            word, tag = _word_and_tag(f"{path}:{number}", line)
-            if tag not in tagset.tags:
-                raise DataError(f"{path}:{number}: unknown tag {tag!r}, expected one of {', '.join(tagset.tags)}")
-            words.append(word)
-            tags.append(tag)
-    close_post()
+    examples = [
+        example_from_words(post.words, post.tags, post.image_id, caption_of.get(post.image_id or "") or None)
+        for post in _posts(path, tagset or TagSet())
+        if post.words
+    ]
     if not examples:
         raise DataError(f"{path}: holds no post, expected CoNLL lines (word TAB tag, a blank line between posts)")
     if not any(example.tokens.surfaces for example in examples):
@@ -132,6 +110,75 @@ def read_conll(path: str | Path, tagset: TagSet | None = None, captions: str | P
     if captions is not None and all(example.caption is None for example in examples):
         raise DataError(f"{captions}: {_why_no_caption(path, examples, caption_of)}")
     return examples
+
+
+def repairs(path: str | Path, tagset: TagSet | None = None) -> str | None:
+    """What `read_conll` bears with in a file that is not quite sound, for people; None for a sound one.
+
+    "12 × I- that continues nothing (first in line 345), byte-order mark". Orphan I- tags are told too, though the gold
+    keeps them. Raises DataError as `read_conll` does for a line that is none.
+    """
+    path, tagset = Path(path), tagset or TagSet()
+    borne: dict[str, list[int]] = {}
+    for post in _posts(path, tagset):
+        for what, line in _borne_with(post, tagset):
+            borne.setdefault(what, []).append(line)
+    told = [f"{len(lines):,} × {what} (first in line {lines[0]})" for what, lines in borne.items()]
+    content = path.read_bytes()
+    told += ["byte-order mark"] * content.startswith(BOM_UTF8) + ["carriage returns"] * (b"\r" in content)
+    return ", ".join(told) or None
+
+
+def _borne_with(post: "_Post", tagset: TagSet) -> Iterator[tuple[str, int]]:
+    if not post.words:
+        yield "IMGID without words", post.image_line
+    elif post.image_id and post.first_line > post.image_line + 1:
+        yield "blank line between IMGID and words", post.image_line + 1
+    if post.is_glued:
+        yield "no blank line before IMGID", post.image_line
+    tags_before = (None, *post.tags)
+    for number, (word, tag, before) in enumerate(zip(post.words, post.tags, tags_before, strict=False)):
+        if not word:
+            yield "blank word", post.first_line + number
+        if not tagset.may_follow(before, tag):
+            yield "I- that continues nothing", post.first_line + number
+
+
+@dataclass
+class _Post:
+    """Its words, or an IMGID without any; lines are counted from 1."""
+
+    image_id: str | None = None
+    image_line: int = 0
+    is_glued: bool = False  # to the post before it
+    first_line: int = 0  # of its words, which lie one a line
+    words: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+
+
+def _posts(path: Path, tagset: TagSet) -> Iterator[_Post]:
+    post = _Post()
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip() and "\t" not in line:
+            # a blank line between an image and its words ends nothing
+            if post.words:
+                yield post
+                post = _Post()
+        elif line.startswith("IMGID:"):
+            if post.words or post.image_id:
+                yield post
+            post = _Post(line.removeprefix("IMGID:").strip(), number, is_glued=bool(post.words))
+            if not post.image_id:
+                raise DataError(f"{path}:{number}: expected an image's id after IMGID:, got none")
+        else:
+            word, tag = _word_and_tag(f"{path}:{number}", line)
+            if tag not in tagset.tags:
+                raise DataError(f"{path}:{number}: unknown tag {tag!r}, expected one of {', '.join(tagset.tags)}")
+            post.first_line = post.first_line or number
+            post.words.append(word)
+            post.tags.append(tag)
+    if post.words or post.image_id:
+        yield post
 
 
 def _word_and_tag(where: str, line: str) -> tuple[str, str]:
@@ -145,12 +192,16 @@ def _why_no_caption(path: Path, examples: Iterable[Example], caption_of: Mapping
     wanted = next((example.image_id for example in examples if example.image_id), None)
     if wanted is None:
         return f"no post of {path} can have a caption, as none has an IMGID line"
+    if any(example.image_id in caption_of for example in examples):
+        return f"all captions of the images of {path} are empty"
     having = f"its first image is {next(iter(caption_of))!r}" if caption_of else "it is empty"
     return f"has no caption of any image of {path}: {having}, the first of the posts' is {wanted!r}"
 
 
 def read_captions(path: str | Path) -> dict[str, str]:
-    """Reads image id TAB caption lines; an image of which a caption was tried in vain may have an empty one.
+    """Reads image id TAB caption lines; an image of which a caption was tried in vain may have an empty one, "" here.
+
+    White space alone is empty too. To `read_conll` an empty caption is none.
 
     Raises DataError with file and line for a line without id or TAB, and for a second caption of an image that is not
     the first again.

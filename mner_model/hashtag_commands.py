@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,19 +28,31 @@ _LINES_PER_CALL = 256
 def segment(segmenter: Path | None, file: str) -> None:
     """Split the hashtags of FILE into words.
 
-    FILE (- for standard input) has one a line, with or without #; their words come out, a line each.
+    FILE (- for standard input) has one a line, with or without # signs before it; their words come out, a line each.
     Bytes that are not UTF-8 come out as they went in, and are no failure.
+
+    Of a line with white space in it an empty one comes out; it is named on stderr, and the exit status is 1.
     """
-    from mner_model.hashtags import HashtagSegmenter
+    from mner_model.hashtags import MARKS, HashtagSegmenter
 
     with failures():
         loaded = HashtagSegmenter.load(segmenter)
+    refused, done = 0, 0
     with click.open_file(file, "rb") as lines:
         # from a terminal or a pipe each line is answered at once, from a file many together
         while batch := list(itertools.islice(lines, 1 if file == "-" else _LINES_PER_CALL)):
-            for words in loaded.segment([line.decode("utf-8", "surrogateescape").strip() for line in batch]):
+            hashtags = [line.decode("utf-8", "surrogateescape").strip() for line in batch]
+            for number, hashtag in enumerate(hashtags):
+                if len(hashtag.split()) > 1:
+                    refused += 1
+                    say(f"mner-model: line {done + number + 1}: expected a hashtag a line, got {f'{hashtag!r}':.80}")
+                    hashtags[number] = ""
+            done += len(batch)
+            for words in loaded.segment([hashtag.lstrip("".join(MARKS)) for hashtag in hashtags]):
                 # bytes that are no UTF-8 leave as they came
                 click.echo(" ".join(words).encode("utf-8", "surrogateescape"))
+    if refused:
+        sys.exit(1)
 
 
 @click.command("train-segmenter")

@@ -75,7 +75,9 @@ def _hub(weights: Any) -> Callable[[], Mapping[str, Tensor]]:
             )
         except (URLError, OSError, RuntimeError) as error:
             raise ImageEncoderError(
-                f"could not download {weights} from {weights.url} ({error}); a state-dict file can be named instead"
+                f"could not download {weights} from {weights.url} ({error}); where it cannot be reached, name a "
+                "state-dict file: `train --image-weights FILE`, `train-captioner --weights FILE`, "
+                "`caption --weights FILE`"
             ) from error
         return state
 

@@ -69,6 +69,11 @@ class Post(Message):
         return self
 
 
+def unknown_fields(value: bytes) -> list[str]:
+    """The names in a post's JSON object that no post has, and that `read_post` ignores."""
+    return [name for name in from_json(value, allow_inf_nan=False) if name not in Post.model_fields]
+
+
 def read_post(value: bytes) -> Post:
     """The post in a JSON object, wholly checked. Of a name given twice the last counts, as RFC 8259 allows.
 

@@ -217,8 +217,12 @@ class Predictor:
         max_tokens    token places (posts × longest) of one forward pass; further posts go into further passes
         image_effect  whether to tell each mention's; every forward pass is then followed by one over those of its
                       posts that have an image and a mention, if there are any
+
+        Raises ValueError for an image embedding of another size than the encoder's, or of numbers that are not finite.
         """
         documents = [Document(post) if isinstance(post, str) else post for post in posts]
+        for number, document in enumerate(documents, start=1):
+            _check_finite(document, f" of post {number} of {len(documents)}")
         tokens = [_tokens(document) for document in documents]
         predictions = [Prediction(())] * len(documents)
         order = sorted((i for i in range(len(documents)) if len(tokens[i])), key=lambda i: len(tokens[i]))
@@ -254,8 +258,10 @@ class Predictor:
     def modality_weights(self, post: Document) -> ModalityWeights:
         """How much each modality counted for each token of one post.
 
-        Raises NoModalityWeights for a text without tokens, and for a model whose fusion weighs nothing.
+        Raises NoModalityWeights for a text without tokens, and for a model whose fusion weighs nothing; ValueError as
+        `predict` does.
         """
+        _check_finite(post)
         tokens = _tokens(post)
         if not len(tokens):
             raise NoModalityWeights("expected a text with at least one token, got one without")
@@ -317,6 +323,15 @@ class Predictor:
 
 def _tokens(document: Document) -> Tokens:
     return document.tokens if document.tokens is not None else tokenize(document.text)
+
+
+def _check_finite(document: Document, where: str = "") -> None:
+    """A number that is none would spread to all that is computed from it, and the post be without mentions."""
+    embedding = document.image_embedding
+    if embedding is None or np.isfinite(embedding).all():
+        return
+    first = int(np.isfinite(embedding).argmin())
+    raise ValueError(f"image_embedding{where}: expected finite numbers, got {embedding.flat[first]} at {first}")
 
 
 def _check_dimension(images: ImageReader, checkpoint: Checkpoint) -> None:

@@ -46,6 +46,9 @@ def check_folder(folder: Path, known: Collection[str], what: str) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder}: is a file, expected a folder for the {what}, or nothing yet")
+    above = next((place for place in folder.parents if place.exists()), folder)
+    if above.exists() and not above.is_dir():
+        raise CheckpointError(f"{folder}: cannot be written: {above} is a file, expected a folder")
     strangers = {path.name for path in folder.iterdir()} - set(known) if folder.exists() else set()
     if strangers:
         raise CheckpointError(f"{folder}: holds {min(strangers)}, which is no part of a {what}; name another folder")

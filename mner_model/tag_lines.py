@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mner_model.data import DataError
 from mner_model.image_status import ImageStatus
 from mner_model.images import ImageTooLarge, ImageUndecodable, decode
-from mner_model.post import Post, read_post
+from mner_model.post import Post, read_post, unknown_fields
 from mner_model.predictor import Document, Predictor
 from mner_model.record import EntityRecord, ImageReport, ModelReport, entity_record
 from mner_model.refusals import PostRefused
@@ -32,14 +32,28 @@ def read_line(line: bytes, number: int) -> Post:
 
     Raises PostRefused for bytes that are not UTF-8 and for a JSON object that is no post.
     """
-    line = line.strip(b"\r\n").removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
-    if line.lstrip().startswith(b"{"):
+    line = _content(line, number)
+    if _is_object(line):
         return read_post(line)
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
         raise PostRefused("not_utf8", f"line: received byte 0x{line[error.start]:02x}, expected UTF-8") from None
     return read_post(Post.model_construct(id=str(number), text=text).encode())
+
+
+def ignored_fields(line: bytes, number: int) -> list[str]:
+    """The names that a line which `read_line` took for a post has and no post does."""
+    line = _content(line, number)
+    return unknown_fields(line) if _is_object(line) else []
+
+
+def _content(line: bytes, number: int) -> bytes:
+    return line.strip(b"\r\n").removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
+
+
+def _is_object(line: bytes) -> bool:
+    return line.lstrip().startswith(b"{")
 
 
 def read_texts(path: Path) -> list[str]:

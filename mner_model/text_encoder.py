@@ -14,7 +14,9 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from mner_model.text_pieces import PieceBatch, PieceTokenizer
+from mner_model.image_weights import brief
+from mner_model.text import tokenize
+from mner_model.text_pieces import PieceBatch, PieceTokenizer, collate_pieces
 
 LONGEST_WINDOW = 512
 _HUB_ANSWERS_WITHIN_S = 10.0
@@ -49,8 +51,10 @@ class TextEncoder(nn.Module):
         library = _library()
         try:
             return cls(library.AutoModel.from_config(library.AutoConfig.for_model(**config)))
-        except (KeyError, ValueError, TypeError) as error:
-            raise TextEncoderError(f"does not describe a Transformer that transformers can build: {error}") from error
+        except Exception as error:  # the library looks at few values before it uses them
+            raise TextEncoderError(
+                f"does not describe a Transformer that transformers can build: {brief(error)}"
+            ) from error
 
     @classmethod
     def pretrained(cls, name: str) -> tuple[Self, PieceTokenizer]:
@@ -84,8 +88,9 @@ class TextEncoder(nn.Module):
             )
         # it would be written into checkpoints, and where a folder lies is nobody's business
         transformer.config.name_or_path = Path(name).name
-        longest = min(tokenizer.model_max_length, _positions(transformer), LONGEST_WINDOW)
-        return cls(transformer), PieceTokenizer(_for_single_words(tokenizer.backend_tokenizer.to_str()), longest)
+        encoder = cls(transformer)
+        longest = min(tokenizer.model_max_length, encoder.longest_window)
+        return encoder, PieceTokenizer(_for_single_words(tokenizer.backend_tokenizer.to_str()), longest)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -96,6 +101,19 @@ class TextEncoder(nn.Module):
     def dimension(self) -> int:
         """Of a token's vector."""
         return int(self.transformer.config.hidden_size)
+
+    @property
+    def longest_window(self) -> int:
+        """Most pieces that it reads at once."""
+        return min(_positions(self.transformer), LONGEST_WINDOW)
+
+    @torch.inference_mode()
+    def try_out(self, tokenizer: PieceTokenizer) -> None:
+        """Reads a word; raises TextEncoderError for a Transformer that can be built and filled, and yet not read."""
+        try:
+            self(collate_pieces([tokenizer.pieces(tokenize("Oslo"))], 1))
+        except Exception as error:  # whatever the library makes of a value that it has not looked at before
+            raise TextEncoderError(f"describes a Transformer that cannot read: {brief(error)}") from error
 
     def forward(self, pieces: PieceBatch) -> Tensor:
         """Padded windows → float [batch, tokens, dimension]."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mner_model.checkpoint import CONFIG_FILE, check_destination
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
-from mner_model.data import DataError, Example, read_conll
+from mner_model.data import DataError, Example, read_conll, repairs
 from mner_model.image_captions import CaptionerConfig, load_image_reader
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import check_image_encoder
@@ -161,6 +161,8 @@ def _have_captions(examples: Iterable[Example]) -> bool:
 def _read(file: Path, say: Callable[[str], None]) -> list[Example]:
     captions = captions_beside(file)
     examples = read_conll(file, captions=captions)
+    if borne_with := repairs(file):
+        say(f"{set_name(file)}: not sound, read all the same: {borne_with}")
     captioned = sum(example.caption is not None for example in examples)
     say(f"{set_name(file)}: {len(examples):,} posts" + (f", {captioned:,} with a caption" if captions else ""))
     return examples

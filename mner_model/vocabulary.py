@@ -6,6 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -112,6 +113,8 @@ def alphabet_of(posts: Iterable[Tokens], minimum: int = 2) -> Alphabet:
 def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str], npt.NDArray[np.float32]]:
     """Reads word vectors in GloVe's text format (a word and its numbers a line), plain, .gz or .xz.
 
+    A first line as word2vec writes it, how many words and how many numbers each, is left out.
+
     returns  words and float32 [words, dimension], in the file's order (most frequent first, as such files are)
     Raises VectorsError with the line where the dimension changes, a number is none or not finite, a byte is not UTF-8,
     or a word comes again.
@@ -119,8 +122,10 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
     path = Path(path)
     words: list[str] = []
     rows: list[npt.NDArray[np.float32]] = []
+    first = 0  # line
     with _open(path) as file:
-        for number, (word, row) in enumerate(_rows(path, file), start=1):
+        for number, word, row in _without_header(_rows(path, file)):
+            first = first or number
             if rows and len(row) != len(rows[0]):
                 raise VectorsError(f"{path}:{number}: expected {len(rows[0])} numbers, got {len(row)}")
             words.append(word)
@@ -132,23 +137,37 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
     vectors = np.stack(rows)
     if not np.isfinite(vectors).all():
         at = int(np.isfinite(vectors).all(axis=1).argmin())
-        raise VectorsError(f"{path}:{at + 1}: expected finite numbers, {words[at]!r} has one that is not")
+        raise VectorsError(f"{path}:{first + at}: expected finite numbers, {words[at]!r} has one that is not")
     if len(set(words)) < len(words):
-        raise VectorsError(f"{path}:{_repeated(words)}")
+        raise VectorsError(f"{path}:{_repeated(words, first)}")
     return words, vectors
 
 
-def _repeated(words: Iterable[str]) -> str:
+def _repeated(words: Iterable[str], first_line: int) -> str:
     """The line of the first word that comes again, and what is wrong with it."""
     lines: dict[str, int] = {}
-    for number, word in enumerate(words, start=1):
+    for number, word in enumerate(words, start=first_line):
         first = lines.setdefault(word, number)
         if first != number:
             return f"{number}: expected each word once, {word!r} is in line {first} too"
     raise ValueError("expected words of which one comes again")
 
 
-def _rows(path: Path, file: Iterable[bytes]) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+_Row = tuple[int, str, npt.NDArray[np.float32]]  # line, word, numbers
+
+
+def _without_header(rows: Iterator[_Row]) -> Iterator[_Row]:
+    for first in islice(rows, 1):
+        _, count, dimension = first
+        second = next(rows, None) if count.isdecimal() and len(dimension) == 1 else None
+        if second is None or dimension[0] != len(second[2]):
+            yield first
+        if second is not None:
+            yield second
+    yield from rows
+
+
+def _rows(path: Path, file: Iterable[bytes]) -> Iterator[_Row]:
     for number, line in enumerate(_unpacked(path, file), start=1):
         try:
             text = line.decode()
@@ -159,7 +178,7 @@ def _rows(path: Path, file: Iterable[bytes]) -> Iterator[tuple[str, npt.NDArray[
             row = np.array(numbers.split(" "), dtype=np.float32)
         except ValueError:
             raise VectorsError(f"{path}:{number}: expected a word and numbers, got {text[:60]!r}") from None
-        yield word, row
+        yield number, word, row
 
 
 def _unpacked(path: Path, file: Iterable[bytes]) -> Iterator[bytes]:

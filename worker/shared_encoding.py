@@ -60,4 +60,6 @@ class SharedEncoding:
 def _checked(vector: Embedding | Exception) -> Embedding | ImageRefused:
     if isinstance(vector, Exception):
         return ImageRefused(ImageStatus.FAILED, f"encoder: {type(vector).__name__}")
+    if not np.isfinite(vector).all():  # the tagger would refuse it, and the post be lost with it
+        return ImageRefused(ImageStatus.FAILED, "encoder: numbers that are not finite")
     return vector

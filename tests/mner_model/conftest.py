@@ -1,8 +1,10 @@
 """A tiny tagger, trained in a second or two on posts written here, shared by the tests that need one."""
 
+import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +12,12 @@ import torch
 
 from mner_model.caption_decoder import CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.captioner import Captioner
-from mner_model.checkpoint import Checkpoint, load_checkpoint
+from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example, example_from_words
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_grid import GridEncoder
+from mner_model.predictor import Predictor
 from mner_model.results import Measured
 from mner_model.soft_target_file import TaughtPosts
 from mner_model.text_encoder import TextEncoder
@@ -196,3 +199,41 @@ def tiny_transformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pieces.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     transformers.BertTokenizerFast(tokenizer_object=pieces, model_max_length=64).save_pretrained(folder)
     return folder
+
+
+WRONG_VALUES = (None, -5, "x", [], {}, 10**9, 1e9, True)
+
+
+def wrong_configs(config: dict[str, Any], *, aside: frozenset[str]) -> Iterator[tuple[str, object, dict[str, Any]]]:
+    """The configuration with each value in turn replaced by several others; those `aside` are looked into no further.
+
+    Of 1,000,000,000 layers each would be built before one could be found too many, so that is left out.
+    """
+    for key, value in config.items():
+        if isinstance(value, dict) and key not in aside:
+            for inner, wrong, changed in wrong_configs(value, aside=aside):
+                yield f"{key}.{inner}", wrong, {**config, key: changed}
+        for wrong in WRONG_VALUES:
+            if not (key == "num_hidden_layers" and wrong == 10**9):
+                yield key, wrong, {**config, key: wrong}
+
+
+def try_all_wrong_values(folder: Path, *, tag: bool = False) -> None:
+    """Each wrong value in config.json gives a CheckpointError in one line, or a checkpoint that tags where asked."""
+    config = json.loads((folder / "config.json").read_text())
+    for key, wrong, changed in wrong_configs(config, aside=frozenset({"training", "id2label", "label2id"})):
+        (folder / "config.json").write_text(json.dumps(changed))
+        try:
+            checkpoint = load_checkpoint(folder)
+            if tag:
+                Predictor(checkpoint, None, torch.device("cpu")).predict(["flying to Oslo on monday " * 50])
+        except CheckpointError as error:
+            if "\n" in str(error) or not str(error).startswith(f"checkpoint {folder}: "):
+                pytest.fail(f"{key} = {wrong!r}: no sentence that names the folder: {error}")
+        except Exception as error:
+            pytest.fail(f"{key} = {wrong!r}: {type(error).__name__}: {error}")
+
+
+@pytest.fixture(scope="session")
+def try_wrong_values() -> Callable[..., None]:
+    return try_all_wrong_values

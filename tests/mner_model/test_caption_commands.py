@@ -84,7 +84,23 @@ def test_json_lines_answer_a_bad_file_in_its_place(
     assert run(caption, "--checkpoint", trained[0], letter)[:2] == (1, "")
 
 
-@pytest.mark.parametrize("arguments", [["--beam", 0], ["--max-words", 0], ["nowhere.png"], []])
+def test_a_missing_file_is_said_and_the_others_are_captioned(
+    trained: tuple[Path, str, str], pictures: Path, tmp_path: Path
+) -> None:
+    files = [pictures / "red.png", tmp_path / "nowhere.png", tmp_path, pictures / "blue.png"]
+    code, stdout, stderr = run(caption, "--checkpoint", trained[0], *files)
+    assert code == 1
+    assert stdout.splitlines() == [f"{files[at]}\ta {files[at].stem} wall with a window" for at in (0, 3)]
+    assert stderr.splitlines() == [
+        f"mner-model: {files[1]}: cannot be read: No such file or directory",
+        f"mner-model: {tmp_path}: cannot be read: Is a directory",
+    ]
+    code, stdout, _ = run(caption, "--checkpoint", trained[0], "--json", files[1])
+    answer = {"file": str(files[1]), "error": "cannot be read: No such file or directory"}
+    assert (code, json.loads(stdout)) == (1, answer)
+
+
+@pytest.mark.parametrize("arguments", [["--beam", 0], ["--max-words", 0], []])
 def test_wrong_usage_is_told_from_failure(trained: tuple[Path, str, str], arguments: list[object]) -> None:
     assert run(caption, "--checkpoint", trained[0], *arguments)[0] == 2
 

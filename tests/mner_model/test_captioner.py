@@ -14,7 +14,7 @@ from torchvision import models
 from mner_model.caption_decoder import END, START, CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.captioner import Captioner, caption_text
 from mner_model.checkpoint import CheckpointError
-from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig
+from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, ImageEncoderError
 from mner_model.image_grid import GridEncoder
 from mner_model.text import tokenize
 from mner_model.vocabulary import PADDING, UNKNOWN
@@ -237,11 +237,30 @@ def test_other_weights_of_the_backbone_are_refused(folder: Path, tmp_path: Path)
         Captioner.load(folder, weights=tmp_path / "other.safetensors")
 
 
+def test_weights_that_have_moved_are_named_with_the_option_that_helps(folder: Path, tmp_path: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["image_encoder"]["weights"] = str(tmp_path / "moved.pth")
+    (folder / "config.json").write_text(json.dumps(config))
+    message = rf"captioner {folder}: no image encoder weights at .*moved\.pth; where .* `caption --weights FILE`"
+    with pytest.raises(ImageEncoderError, match=message):
+        Captioner.load(folder)
+
+
 def test_weights_that_do_not_fit_the_configuration_are_named(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["decoder"]["hidden"] += 1
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"does not describe a captioner: .*size mismatch"):
+        Captioner.load(folder)
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("backbone", []), ("weights", 5), ("fingerprint", None)])
+def test_a_wrong_value_in_the_configuration_is_named(folder: Path, name: str, wrong: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["image_encoder"][name] = wrong
+    (folder / "config.json").write_text(json.dumps(config))
+    message = rf"config\.json does not describe a captioner: image_encoder: {name}: expected a text, got "
+    with pytest.raises(CheckpointError, match=message):
         Captioner.load(folder)
 
 

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from mner_model.checkpoint import Checkpoint, CheckpointError, default_checkpoint, load_checkpoint
+from mner_model.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    default_checkpoint,
+    load_checkpoint,
+    model_choices,
+    training_story,
+)
 from mner_model.predictor import Document, Predictor
 
 TEXT = "flying to Oslo on monday"
@@ -68,7 +75,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "nowhere")
 
 
-def test_a_wrong_tag_set_is_refused(folder: Path) -> None:
+def test_a_wrong_tag_set_is_refused(folder: Path, try_wrong_values: Callable[..., None]) -> None:
     edit_config(folder, lambda config: config["model"].update(types=["PER", "GPE"]))
     with pytest.raises(CheckpointError, match="tags PER, GPE, expected PER, LOC, ORG, MISC"):
         load_checkpoint(folder)
@@ -131,6 +138,48 @@ def test_types_that_are_none_are_refused(folder: Path) -> None:
         load_checkpoint(folder)
 
 
+@pytest.mark.parametrize(
+    ("field", "wrong", "expected"),
+    [
+        ("hidden", "x", "hidden: expected a whole number, got 'x'"),
+        ("hidden", 1e9, r"hidden: expected a whole number, got 1000000000\.0"),
+        ("dropout", None, "dropout: expected a number, got None"),
+        ("batch_norm", 1, "batch_norm: expected true or false, got 1"),
+        ("modalities", ["word", []], r"modalities: expected a list of texts, got \['word', \[\]\]"),
+        ("fusion", {}, "fusion: expected a text, got {}"),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_its_field(
+    folder: Path, field: str, wrong: object, expected: str
+) -> None:
+    edit_config(folder, lambda config: config["model"].update({field: wrong}))
+    for read in (load_checkpoint, model_choices):
+        with pytest.raises(CheckpointError, match=rf"config\.json does not describe a model: {expected}$"):
+            read(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training": []}, "training: expected an object"),
+        ({"image_encoder": "x"}, "image_encoder: expected an object, got 'x'"),
+        ({"image_encoder": {"backbone": []}}, r"image_encoder: backbone: expected a text, got \[\]"),
+        ({"name": None}, "name: expected a text, got None"),
+    ],
+)
+def test_a_part_of_another_type_is_named(folder: Path, changes: dict[str, object], message: str) -> None:
+    edit_config(folder, lambda config: config.update(changes))
+    for read in (load_checkpoint, training_story):
+        with pytest.raises(CheckpointError, match=rf"config\.json does not describe a model: {message}"):
+            read(folder)
+
+
+def test_a_missing_part_is_named(folder: Path) -> None:
+    edit_config(folder, lambda config: config.pop("alphabet"))
+    with pytest.raises(CheckpointError, match=r"config\.json does not describe a model: alphabet is missing$"):
+        load_checkpoint(folder)
+
+
 def test_a_key_of_a_newer_version_is_named(folder: Path) -> None:
     edit_config(folder, lambda config: config["model"].update(sparkle=1))
     with pytest.raises(CheckpointError, match="no sparkle: was it written by a newer version"):
@@ -140,3 +189,20 @@ def test_a_key_of_a_newer_version_is_named(folder: Path) -> None:
 def test_the_shipped_checkpoint_fits_its_size() -> None:
     size = sum(path.stat().st_size for path in default_checkpoint().iterdir())
     assert size <= 40_000_000
+
+
+def test_any_wrong_value_in_the_shipped_configuration_loads_or_is_refused(
+    tmp_path: Path, try_wrong_values: Callable[..., None]
+) -> None:
+    for file in default_checkpoint().iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    config = (tmp_path / "config.json").read_bytes()
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_bytes(config)
+    try_wrong_values(tmp_path)
+
+
+def test_any_wrong_value_in_a_small_configuration_loads_or_is_refused(
+    folder: Path, try_wrong_values: Callable[..., None]
+) -> None:
+    try_wrong_values(folder, tag=True)

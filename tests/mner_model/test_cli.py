@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from mner_model.soft_target_file import TaughtPosts, write_soft_targets
 from mner_model.soft_targets import SoftTargets
 from mner_model.text import tokenize
 
+ROOT = Path(__file__).parents[2]
 CONLL = "IMGID:1\nflying\tO\nto\tO\nLima\tB-LOC\non\tO\nmonday\tO\n\nIMGID:2\nat\tO\nNASA\tB-ORG\n!\tO\n"
 
 
@@ -81,6 +84,19 @@ def test_captions_for_a_model_that_reads_none_are_neither_counted_nor_scored(sma
     assert err == "model made-up reads no images: scored without --captions\n"
 
 
+def test_what_is_not_sound_in_the_data_is_said_and_the_gold_stays_as_it_is(small_folder: Path, data: Path) -> None:
+    arguments = ["evaluate", "--checkpoint", small_folder, "--json", "--data"]
+    assert run(*arguments, data)[2] == ""
+    data.write_text("\ufeffLima\tI-LOC\nnow\tO\n\nto\tO\nNASA\tI-ORG\n")
+    code, out, err = run(*arguments, data)
+    assert (
+        err
+        == "set/dev: not sound, read all the same: 2 × I- that continues nothing (first in line 1), byte-order mark\n"
+    )
+    result = json.loads(out)
+    assert (code, result["data"]["mentions"], result["strict"]["recall"]) == (0, 2, 0.0)
+
+
 def test_tag_gives_a_record_a_line_in_order(small_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "posts"
     file.write_text('{"id": "a", "text": "flying to Oslo on monday"}\nflying to Lima on monday\n\n')
@@ -133,6 +149,48 @@ def test_tag_says_on_request_what_the_image_did_to_each_mention(folder_with_imag
     assert ["image_effect" in entity for of_run in answers for entity in of_run] == [False, False, True, False]
     assert plain == without
     assert asked["image_effect"] == pytest.approx(asked["confidence"] - plain["confidence"], abs=2e-4)
+
+
+def test_fields_that_no_post_has_are_named_once(small_folder: Path) -> None:
+    posts = [
+        {"id": "a", "text": "so tired"},
+        {"id": "b", "text": "hi", "imgae_data": "", "n": 1},
+        {"id": "c", "text": "ho", "n": 2},
+    ]
+    code, out, err = run("tag", "--checkpoint", small_folder, "-", given="plain\n" + "\n".join(map(json.dumps, posts)))
+    assert (code, out.count("\n")) == (0, 4)
+    assert err == "fields that no post has were ignored, from line 3 on: 'imgae_data', 'n'\n"
+    many = {"id": "a", "text": "so tired", **{f"field {number}": 0 for number in range(50)}}
+    _, _, err = run("tag", "--checkpoint", small_folder, "-", given=json.dumps(many))
+    assert err.endswith("'field 6', 'field 7', …\n")
+
+
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("folder_with_images", "no post had an image that could be used"),
+        ("small_folder", "model made-up reads no images"),
+    ],
+)
+def test_an_image_effect_without_an_image_is_said(folder: str, why: str, request: pytest.FixtureRequest) -> None:
+    line = json.dumps({"id": "u", "text": "hi", "image_url": "https://example.org/a.png"})
+    arguments = ["tag", "--checkpoint", request.getfixturevalue(folder), "--image-effect", "-"]
+    code, _, err = run(*arguments, given=line)
+    assert (code, err) == (0, f"--image-effect: {why}, so no mention tells of one\n")
+
+
+@pytest.mark.parametrize("place", ["help", "README.md", "docs/models.md"])
+def test_the_example_of_a_post_with_an_image_works(
+    folder_with_images: Path, drawn_picture: bytes, tmp_path: Path, place: str
+) -> None:
+    told = run("tag", "--help")[1] if place == "help" else (ROOT / place).read_text()
+    [example] = re.findall(r"printf '.*image_data[^|]*?FILE \| tr -d '\\n'\)\"", told)
+    (tmp_path / "a picture.jpg").write_bytes(drawn_picture)
+    command = ["sh", "-c", example.replace("FILE", "'a picture.jpg'")]
+    line = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    code, out, err = run("tag", "--checkpoint", folder_with_images, "-", given=line)
+    assert (code, err) == (0, "")
+    assert json.loads(out)["image"]["status"] == "used"
 
 
 @pytest.mark.parametrize("command", ["evaluate", "tag"])

@@ -41,10 +41,28 @@ def test_a_file_reads_like_standard_input(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_no_text_leave_as_they_came() -> None:
-    code, out, _ = run(segment, "-", given=b"\xff\xfeabc\xc3\n\xe2\x80\xa8x\rone\n")
+    code, out, _ = run(segment, "-", given=b"\xff\xfeabc\xc3\n\xe2\x80\xa8x\n")
     assert code == 0
-    assert out.replace(b" ", b"") == b"\xff\xfeabc\xc3\nx\rone\n"
+    assert out.replace(b" ", b"") == b"\xff\xfeabc\xc3\nx\n"
     assert "not UTF-8 come out as they went in" in " ".join(run(segment, "--help")[1].decode().split())
+
+
+def test_all_signs_before_a_hashtag_are_left_out() -> None:
+    code, out, err = run(segment, "-", given="##goodmorning\n#＃BarackObama\n##\n".encode())
+    assert (code, out, err) == (0, b"good morning\nBarack Obama\n\n", "")
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_a_line_with_white_space_in_it_is_refused_and_the_others_go_on(tmp_path: Path, from_file: bool) -> None:
+    lines = b"#goodmorning\n##double word\n\n# double\nx\ry\nNASA\n"
+    (tmp_path / "hashtags.txt").write_bytes(lines)
+    code, out, err = run(segment, tmp_path / "hashtags.txt" if from_file else "-", given=lines)
+    assert (code, out) == (1, b"good morning\n\n\n\n\nNASA\n")
+    assert err.splitlines() == [
+        "mner-model: line 2: expected a hashtag a line, got '##double word'",
+        "mner-model: line 4: expected a hashtag a line, got '# double'",
+        "mner-model: line 5: expected a hashtag a line, got 'x\\ry'",
+    ]
 
 
 def test_a_folder_that_is_no_segmenter_fails_in_one_line(tmp_path: Path) -> None:

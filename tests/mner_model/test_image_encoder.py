@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
+from mner_model.cli import main
 from mner_model.efficientnet_lite import EfficientNetLite0, rename_ported_keys
 from mner_model.image_encoder import (
     ImageEncoder,
@@ -206,7 +207,16 @@ def test_an_unreachable_hub_says_what_else_can_be_done(monkeypatch: pytest.Monke
     monkeypatch.setattr("torch.hub.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no route to host")))
     said = refusal(ImageEncoderConfig("googlenet"))
     assert "no route to host" in said
-    assert "a state-dict file can be named instead" in said
+    assert "name a state-dict file: `train --image-weights FILE`" in said
+
+
+def test_the_options_that_an_unreachable_hub_names_are_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no route to host")))
+    named = re.findall(r"`([a-z-]+) (--[a-z-]+) FILE`", refusal(ImageEncoderConfig("resnet50")))
+    assert len(named) == 3
+    for command, option in named:
+        assert option in {name for one in main.commands[command].params for name in one.opts}, command
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,18 @@ def test_a_string_is_a_post_of_text_alone(predictor: Predictor) -> None:
     assert predictor.predict(["flying to Lima on monday"]) == predictor.predict([Document("flying to Lima on monday")])
 
 
+@pytest.mark.parametrize("bad", [math.nan, -math.inf])
+def test_an_image_embedding_of_numbers_that_are_none_is_refused(predictor: Predictor, bad: float) -> None:
+    embedding = np.zeros(12, dtype=np.float32)
+    embedding[3] = bad
+    document = Document("flying to Lima on monday", embedding)
+    message = rf"^image_embedding of post 2 of 2: expected finite numbers, got {bad} at 3$"
+    with pytest.raises(ValueError, match=message):
+        predictor.predict(["lunch", document])
+    with pytest.raises(ValueError, match=rf"^image_embedding: expected finite numbers, got {bad} at 3$"):
+        predictor.modality_weights(document)
+
+
 def test_no_documents_give_no_predictions(predictor: Predictor) -> None:
     assert predictor.predict([]) == []
 

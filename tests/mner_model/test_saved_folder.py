@@ -29,6 +29,13 @@ def test_what_is_written_is_there_at_the_end(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "deep" / "thing").iterdir()] == ["weights"]
 
 
+def test_a_place_below_a_file_is_refused_and_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "letter").touch()
+    message = f"letter/deep/thing: cannot be written: {tmp_path / 'letter'} is a file, expected a folder$"
+    with pytest.raises(CheckpointError, match=message):
+        check_folder(tmp_path / "letter" / "deep" / "thing", KNOWN, "thing")
+
+
 @pytest.mark.parametrize(("umask", "folder", "file"), [(0o022, 0o755, 0o644), (0o077, 0o700, 0o600)])
 def test_a_folder_of_tensors_is_open_to_whom_the_umask_lets_in(
     umask: int, folder: int, file: int, tmp_path: Path
@@ -85,7 +92,7 @@ def test_somebody_elses_files_and_folders_are_left_alone(tmp_path: Path) -> None
 @pytest.mark.parametrize("place", ["/proc/thing", "file/thing", "file/deep/thing"])
 def test_where_nothing_can_be_written_is_known_before(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"thing: cannot be written: \w+"):
+    with pytest.raises(CheckpointError, match=r"thing: cannot be written: \S+"):
         check_folder(tmp_path / place, KNOWN, "thing")
 
 

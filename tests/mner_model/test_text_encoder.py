@@ -1,5 +1,6 @@
 """A pretrained Transformer as a modality: read from a folder, trained along, kept in the checkpoint."""
 
+import json
 import os
 import subprocess
 import sys
@@ -40,6 +41,11 @@ def trained(tiny_transformer: Path, make_trainer: Callable[..., Trainer]) -> Che
         config, fusion="concatenation", text=TextEncoder.pretrained(str(tiny_transformer)), **changes
     )
     return trainer.run("with a text encoder")
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
 
 
 def test_vectors_of_a_batch_are_those_of_each_post_alone(tiny_transformer: Path) -> None:
@@ -232,6 +238,33 @@ def test_a_folder_is_read_without_asking_the_hub_and_without_a_bar_in_logs(
     TextEncoder.pretrained(str(tiny_transformer))
     assert capfd.readouterr().err == ""
     assert transformers.utils.logging.is_progress_bar_enabled()
+
+
+def test_any_wrong_value_in_the_configuration_of_one_with_a_text_encoder_loads_or_is_refused(
+    trained: Checkpoint, tmp_path: Path, try_wrong_values: Callable[..., None]
+) -> None:
+    trained.save(tmp_path / "kept")
+    try_wrong_values(tmp_path / "kept", tag=True)
+
+
+@pytest.mark.parametrize("longest", [-5, 0, 65, 10**9])
+def test_a_window_that_the_transformer_cannot_read_is_refused(
+    trained: Checkpoint, tmp_path: Path, longest: int
+) -> None:
+    trained.save(tmp_path / "kept")
+    edit_config(tmp_path / "kept", text_longest_window=longest)
+    message = rf"kept: config\.json does .*: text_longest_window: expected 1 to 64, .*, got {longest}$"
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / "kept")
+
+
+def test_a_text_encoder_that_nothing_reads_is_refused(trained: Checkpoint, tmp_path: Path) -> None:
+    trained.save(tmp_path / "kept")
+    edit_config(tmp_path / "kept", model={**trained.model.config.to_json(), "modalities": ["char"], "text_encoder": ""})
+    with pytest.raises(
+        CheckpointError, match=r"config\.json does .*: text_encoder: expected one with the modality text"
+    ):
+        load_checkpoint(tmp_path / "kept")
 
 
 def test_a_configuration_of_nothing_known_is_refused() -> None:

@@ -62,9 +62,25 @@ def test_vectors_are_read_from_plain_and_packed_files(
     assert read_vectors(path, limit=1)[0] == ["the"]
 
 
+@pytest.mark.parametrize("limit", [None, 1])
+def test_a_header_as_word2vec_writes_it_is_left_out(tmp_path: Path, limit: int | None) -> None:
+    (tmp_path / "v.txt").write_text("2 2\n" + GLOVE)
+    words, vectors = read_vectors(tmp_path / "v.txt", limit)
+    assert words == ["the", "rio"][:limit]
+    assert vectors.tolist() == [[0.5, -1], [0.25, 2]][:limit]
+
+
+def test_a_number_with_a_vector_is_a_word_and_no_header(tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_text("1999 2\nrio 3\n")
+    assert read_vectors(tmp_path / "v.txt")[0] == ["1999", "rio"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("2 3\nthe 1 2\nrio 1 2\n", ":2: expected 1 numbers, got 2"),
+        ("2 1\nthe 1\nthe 2\n", ":3: expected each word once, 'the' is in line 2 too"),
+        ("2 1\nthe 1\nrio nan\n", ":3: expected finite numbers"),
         ("the 1 2\nrio 1\n", ":2: expected 2 numbers, got 1"),
         ("the one two\n", ":1: expected a word and numbers"),
         ("the 1 2\nrio nan 1\n", ":2: expected finite numbers, 'rio' has one that is not"),

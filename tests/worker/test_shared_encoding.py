@@ -66,3 +66,18 @@ async def test_nothing_asked_is_nothing_encoded() -> None:
     encoder = Encoder()
     assert await SharedEncoding(encoder.encode, encoder.keep).embeddings({}) == ({}, set())
     assert encoder.calls == []
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+async def test_numbers_that_are_not_finite_cost_the_image_and_not_the_post(bad: float) -> None:
+    encoder = Encoder()
+    encoder.go_on.set()
+
+    async def encode(images: Sequence[torch.Tensor]) -> list[Embedding | Exception]:
+        vectors = await encoder.encode(images)
+        return [np.array([0, bad], dtype=np.float32), *vectors[1:]]
+
+    found, _ = await SharedEncoding(encode, encoder.keep).embeddings({"a": PIXELS, "b": PIXELS})
+    assert isinstance(refused := found["a"], ImageRefused)
+    assert (refused.status, refused.reason) == ("failed", "encoder: numbers that are not finite")
+    assert set(encoder.kept) == {"b"}

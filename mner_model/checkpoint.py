@@ -216,11 +216,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
         raise CheckpointError(f"checkpoint {folder}: expected format {FORMAT}, got {found!r}")
-    training = config.get("training", {})
-    if not isinstance(training, dict):
-        raise CheckpointError(
-            f"checkpoint {folder}: expected training in {CONFIG_FILE} to be an object, got {type(training).__name__}"
-        )
     model = config.get("model")
     types = model.get("types") if isinstance(model, dict) else None
     types = tuple(map(str, types)) if isinstance(types, list) else ()

@@ -98,7 +98,7 @@ def test_passes_that_no_training_tells_are_one_line(
 def test_a_training_that_is_no_object_is_one_line(small_folder: Path, tmp_path: Path) -> None:
     folder = edited(small_folder, tmp_path, "x")
     code, _, err = learning_curve(folder, tmp_path / "c.png")
-    wrong = "expected training in config.json to be an object, got str"
+    wrong = "config.json does not describe a model: training: expected an object, got 'x'"
     assert (code, err) == (1, f"mner-model: checkpoint {folder}: {wrong}\n")
 
 

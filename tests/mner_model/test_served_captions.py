@@ -265,6 +265,7 @@ def test_a_tagger_that_reads_captions_is_told_labels_unless_there_is_a_captioner
     code, said = train(data, "--preset", "trimod-caption")
     assert code == 0, said
     assert trained_with(data) == {"backbone": "efficientnet-lite0", "weights": None, "output": "labels"}
+    shutil.rmtree(data.parent.parent / "out")
     code, said = train(data, "--preset", "trimod-caption", "--captioner", captioner_folder)
     assert code == 0, said
     config = CaptionerConfig.of(captioner_folder)

@@ -209,7 +209,7 @@ def _made_with_lines(measured: Sequence[Measured]) -> list[str]:
 def _made_with(about: Mapping[str, Any] | None) -> str:
     if about is None:
         return "a version that did not tell itself"
-    device = f"cpu ({about['threads']} threads)" if about["device"] == "cpu" else about["device"]
+    device = f"cpu (threads: {about['threads']})" if about["device"] == "cpu" else about["device"]
     return f"{_PROGRAM} {about['mner_model']}, code {about['code'][:12]}, torch {about['torch']}, {device}"
 
 

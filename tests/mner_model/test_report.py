@@ -260,7 +260,7 @@ def test_a_report_names_the_data_of_the_training(data: Path, tmp_path: Path) -> 
 def test_a_report_tells_models_recipes_and_what_they_were_made_with(data: Path, tmp_path: Path) -> None:
     text = report(data, tmp_path / "out", "--preset", "moon-char:0")
     program = (
-        rf"mner-model \S+, code {code_fingerprint()[:12]}, torch {re.escape(torch.__version__)}, cpu \(\d+ threads\)"
+        rf"mner-model \S+, code {code_fingerprint()[:12]}, torch {re.escape(torch.__version__)}, cpu \(threads: \d+\)"
     )
     assert re.search(rf"Trained with {program}; scored with {program}: moon-char seed 0\.", text)
     [model] = [line for line in text.splitlines() if line.startswith("- moon-char: ")]

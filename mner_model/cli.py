@@ -304,8 +304,6 @@ def _print_table(data: Path, result: dict[str, Any]) -> None:
         console.print(f"without the images: strict F1 {strict:.2%}, lenient {lenient:.2%}")
     captions = f", {about['captions']:,} with captions" if about["captions"] else ", text only"
     of_core = result["posts_per_core_second"]
-    speed = f"{of_core:,.0f} posts/s of a core" if of_core else f"{result['posts_per_second']:,.0f} posts/s"
-    console.print(
-        f"{about['posts']:,} posts{captions}, data {about['fingerprint'][:12]}, "
-        f"{model['parameters']:,} parameters, {speed}"
-    )
+    console.print(f"{about['posts']:,} posts{captions}, data {about['fingerprint'][:12]}")
+    speed = f"{of_core:,.0f} posts/s of one core" if of_core else f"{result['posts_per_second']:,.0f} posts/s"
+    console.print(f"{model['parameters']:,} parameters, {speed}")

@@ -89,8 +89,9 @@ def report(
     A checkpoint that is there and was trained otherwise is refused: other data, vectors or passes want another OUT.
     """
     from mner_model.predictor import device_of
-    from mner_model.report import command_line, markdown, measure, scored_sets
+    from mner_model.report import measure, scored_sets
     from mner_model.report_check import check_runs, recipe_of
+    from mner_model.report_page import command_line, markdown
     from mner_model.report_plan import planned
     from mner_model.results import merge_results, results_json
     from mner_model.training_run import Sources, train_to

@@ -8,7 +8,7 @@
 import re
 from collections.abc import Sequence
 
-from mner_model.report import data_lines, lines, scores_table, types_table
+from mner_model.report_page import data_lines, lines, scores_table, types_table
 from mner_model.results import Measured, ResultsError, largest_vocabulary
 
 _ABLATION = (

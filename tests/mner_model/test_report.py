@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from mner_model.checkpoint import training_story
 from mner_model.cli import main
 from mner_model.provenance import code_fingerprint
-from mner_model.report import command_line, markdown, measure, scored_sets, scores_table
+from mner_model.report import measure, scored_sets
+from mner_model.report_page import command_line, markdown, scores_table
 from mner_model.results import Measured, merge_results, read_results
 from mner_model.text import tokenize
 from mner_model.training_run import train_to

@@ -10,7 +10,7 @@ import pytest
 
 from mner_model.config import TrainingConfig
 from mner_model.presets import preset
-from mner_model.report import scores_table
+from mner_model.report_page import scores_table
 from mner_model.results import (
     Measured,
     ResultsError,

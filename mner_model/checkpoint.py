@@ -6,8 +6,7 @@ the sha256 of the files' contents: two checkpoints with one fingerprint tag alik
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -19,10 +18,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mner_model import hashtags
-from mner_model.config import ConfigError, ModelConfig, check_type
+from mner_model.checkpoint_config import (
+    CONFIG_FILE,
+    FORMAT,
+    check_text_encoder,
+    described_by,
+    model_choices,
+    read_config,
+    training_story,
+)
+from mner_model.config import ConfigError, ModelConfig
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import label_vectors
-from mner_model.labels import ENTITY_TYPES
 from mner_model.model import MultimodalTagger
 from mner_model.preprocessing import Preprocessing
 from mner_model.saved_folder import CheckpointError, DeviceUnavailable, check_folder, reason, saved_folder
@@ -49,8 +56,6 @@ __all__ = [
     "training_story",
 ]
 
-FORMAT = 1
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.txt"
 TOKENIZER_FILE = "tokenizer.json"
@@ -159,11 +164,11 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
     for name in sorted(_FILES):
         if not (folder / name).is_file():
             raise CheckpointError(f"checkpoint {folder}: {name} is missing, expected the folder that `train` wrote")
-    config = _read_config(folder)
-    with _described_by(folder):
+    config = read_config(folder)
+    with described_by(folder):
         alphabet = Alphabet(config["alphabet"])
         model_config = ModelConfig.from_json(config["model"])
-        _check_text_encoder(config, model_config)
+        check_text_encoder(config, model_config)
     tensors = _read_weights(folder)
     label_vectors = tensors.pop(_LABEL_VECTORS, None)
     seen_mentions = tensors.pop(_SEEN_MENTIONS)
@@ -173,7 +178,7 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         if not (folder / TOKENIZER_FILE).is_file():
             raise CheckpointError(f"checkpoint {folder}: {TOKENIZER_FILE} is missing, its text encoder needs it")
         tokenizer = _read_text(folder, TOKENIZER_FILE)
-    with _described_by(folder):
+    with described_by(folder):
         _check_trained_words(config["trained_words"], vocabulary)
         with torch.device("meta"):  # sizes that are far too large must not take memory before they are told
             _check_shapes(folder, _build(config, model_config, vocabulary, alphabet), tensors)
@@ -193,78 +198,6 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         training=config["training"],
         fingerprint=folder_fingerprint(folder),
     )
-
-
-def training_story(folder: Path) -> dict[str, Any]:
-    """How a checkpoint was trained and on what, without its weights; raises CheckpointError where there is none."""
-    return dict(_read_config(folder)["training"])
-
-
-def model_choices(folder: Path) -> dict[str, Any]:
-    """What was chosen of a checkpoint's model, without its weights; raises CheckpointError where it tells none."""
-    with _described_by(folder):
-        return ModelConfig.from_json(_read_config(folder)["model"]).choices()
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {folder}: {CONFIG_FILE} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"checkpoint {folder}: {CONFIG_FILE} is not JSON: {error}") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else type(config).__name__
-        raise CheckpointError(f"checkpoint {folder}: expected format {FORMAT}, got {found!r}")
-    model = config.get("model")
-    types = model.get("types") if isinstance(model, dict) else None
-    types = tuple(map(str, types)) if isinstance(types, list) else ()
-    if set(types) != set(ENTITY_TYPES):
-        raise CheckpointError(
-            f"checkpoint {folder}: tags {', '.join(types) or 'nothing'}, expected {', '.join(ENTITY_TYPES)}"
-        )
-    config = {"name": folder.name, "text_encoder": None, "image_encoder": None, "training": {}, **config}
-    with _described_by(folder):
-        _check_types(config)
-    return config
-
-
-def _check_types(config: Mapping[str, Any]) -> None:
-    """Raises ConfigError for a field that is of another type; those of the model are looked at apart."""
-    expected: dict[str, type] = {"name": str, "alphabet": str, "trained_words": int, "training": dict}
-    if config["text_encoder"] is not None:
-        expected |= {"text_encoder": dict, "text_longest_window": int}
-    if config["image_encoder"] is not None:
-        expected["image_encoder"] = dict
-    for name in expected.keys() & config.keys():
-        check_type(name, config[name], expected[name])
-    for name, value in (config["image_encoder"] or {}).items():
-        if value is not None or name != "weights":
-            check_type(f"image_encoder: {name}", value, str)
-
-
-@contextmanager
-def _described_by(folder: Path) -> Iterator[None]:
-    """Turns what is wrong with values of config.json into a CheckpointError."""
-    try:
-        yield
-    except ExtraMissing as error:
-        raise CheckpointError(f"checkpoint {folder}: {error}") from error
-    except KeyError as error:
-        raise CheckpointError(
-            f"checkpoint {folder}: {CONFIG_FILE} does not describe a model: {error.args[0]} is missing"
-        ) from error
-    # all but ConfigError are torch's, for sizes that are none
-    except (ConfigError, TypeError, ValueError, RuntimeError, AssertionError) as error:
-        raise CheckpointError(
-            f"checkpoint {folder}: {CONFIG_FILE} does not describe a model: {reason(error)}"
-        ) from error
-
-
-def _check_text_encoder(config: Mapping[str, Any], model_config: ModelConfig) -> None:
-    if (config["text_encoder"] is None) == ("text" in model_config.modalities):
-        found = "nothing" if config["text_encoder"] is None else "one"
-        raise ConfigError(f"text_encoder: expected one with the modality text and only with it, got {found}")
 
 
 def _check_trained_words(trained: int, vocabulary: Vocabulary) -> None:

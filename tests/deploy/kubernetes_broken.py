@@ -52,6 +52,7 @@ DRAINS, SLOW = pods.node_drains_go_on_and_leave_a_worker, scaling.scaling_is_slo
 MEMORY, THREADS = pods.memory_is_what_was_measured_and_kept_for_it, pods.threads_are_as_many_as_processors
 LAG, ALONE = scaling.keda_looks_at_the_workers_own_lag, scaling.keda_alone_sets_the_number_of_workers
 IMAGES, REACHED = network.images_come_from_public_addresses_alone, network.kafka_and_redis_are_all_it_reaches_inside
+COME_IN = network.only_prometheus_and_other_workers_may_come_in
 LEAVES = pods.a_leaving_worker_has_the_time_it_may_take
 PROMETHEUS = "            matchLabels:\n              app.kubernetes.io/name: prometheus"
 
@@ -134,12 +135,19 @@ BROKEN = (
     Broken(IMAGES, NETWORK, "cidr: 2000::/3", "cidr: ::/0"),
     Broken(IMAGES, NETWORK, "port: 443", "port: 8443"),
     Broken(
-        network.only_prometheus_may_come_in,
+        COME_IN,
         NETWORK,
         f"          podSelector:\n{PROMETHEUS}",
         f"        - podSelector:\n{PROMETHEUS}",
     ),
-    Broken(network.only_prometheus_may_come_in, NETWORK, "policyTypes: [Ingress, Egress]", "policyTypes: [Egress]"),
+    Broken(COME_IN, NETWORK, "policyTypes: [Ingress, Egress]", "policyTypes: [Egress]"),
+    Broken(
+        COME_IN,
+        NETWORK,
+        "    - from:\n        - podSelector:",
+        "    - from:\n        - namespaceSelector: {}\n          podSelector:",
+    ),
+    Broken(network.a_worker_may_ask_the_others_for_their_metrics, SETTINGS, "HTTP_PORT=8080", "HTTP_PORT=8081"),
     Broken(network.names_can_be_looked_up, NETWORK, "        - port: 53\n          protocol: UDP\n", ""),
     Broken(REACHED, PRODUCTION, "  - path: network-kafka.yaml\n", ""),
     Broken(REACHED, NETWORK, "name: redis\n      ports", "name: cache\n      ports"),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import kubernetes_network as network
 import kubernetes_pods as pods
 import kubernetes_scaling as scaling
-from kubernetes_objects import Law
+from kubernetes_objects import OWN_OVERLAY, Law
 
 
 class Broken(NamedTuple):
@@ -44,6 +44,8 @@ GPU, GPU_SCALER, GPU_SETTINGS = (
     f"overlays/production-gpu/{name}" for name in ("worker.yaml", "scaled-object.yaml", "kustomization.yaml")
 )
 MONITOR = "components/pod-monitor/pod-monitor.yaml"
+OWN = f"{OWN_OVERLAY}/kustomization.yaml"
+CLAIM, MODEL = (f"components/checkpoints/{name}.yaml" for name in ("claim", "worker"))
 
 NAMED, FITS = pods.everything_that_is_named_exists, pods.every_object_fits_its_schema
 SELECT, ACCEPTS = pods.selectors_find_the_workers_and_nothing_else, pods.the_worker_accepts_its_settings
@@ -52,6 +54,10 @@ DRAINS, SLOW = pods.node_drains_go_on_and_leave_a_worker, scaling.scaling_is_slo
 MEMORY, THREADS = pods.memory_is_what_was_measured_and_kept_for_it, pods.threads_are_as_many_as_processors
 LAG, ALONE = scaling.keda_looks_at_the_workers_own_lag, scaling.keda_alone_sets_the_number_of_workers
 IMAGES, REACHED = network.images_come_from_public_addresses_alone, network.kafka_and_redis_are_all_it_reaches_inside
+MODELS, COME_IN = (
+    pods.models_come_from_a_volume_that_all_workers_read,
+    network.only_prometheus_and_other_workers_may_come_in,
+)
 LEAVES = pods.a_leaving_worker_has_the_time_it_may_take
 PROMETHEUS = "            matchLabels:\n              app.kubernetes.io/name: prometheus"
 
@@ -106,6 +112,22 @@ BROKEN = (
     Broken(THREADS, DEPLOYMENT, "resource: limits.cpu", "resource: limits.memory"),
     Broken(MEMORY, DEPLOYMENT, "memory: 2Gi\n            limits", "memory: 1Gi\n            limits", BASE),
     Broken(MEMORY, PRODUCTION_WORKER, "3Gi", "1Gi"),
+    Broken(MEMORY, OWN, "4Gi", "2Gi", OWN_OVERLAY),
+    Broken(FITS, CLAIM, "accessModes:", "accessMode:", OWN_OVERLAY),
+    Broken(
+        NAMED, MODEL, "- name: checkpoints\n              mount", "- name: models\n              mount", OWN_OVERLAY
+    ),
+    Broken(ACCEPTS, MODEL, "mountPath: /checkpoints", "mountPath: /models", OWN_OVERLAY),
+    Broken(ACCEPTS, OWN, "value: /checkpoints/next", "value: /models/next", OWN_OVERLAY),
+    Broken(MODELS, MODEL, "claimName: mner-checkpoints", "claimName: checkpoints", OWN_OVERLAY),
+    Broken(
+        MODELS,
+        MODEL,
+        "claimName: mner-checkpoints\n            readOnly: true",
+        "claimName: mner-checkpoints",
+        OWN_OVERLAY,
+    ),
+    Broken(MODELS, CLAIM, "ReadWriteMany]", "ReadWriteOnce]", OWN_OVERLAY),
     Broken(pods.a_gpu_is_asked_for_where_it_is_used, GPU, "nvidia.com/gpu: ", "amd.com/gpu: ", WITH_GPU),
     Broken(pods.a_gpu_is_asked_for_where_it_is_used, GPU_SETTINGS, "DEVICE=cuda", "DEVICE=auto", WITH_GPU),
     Broken(pods.images_are_of_this_very_version, PRODUCTION, "newTag: 0.1.0", "newTag: latest"),
@@ -134,12 +156,19 @@ BROKEN = (
     Broken(IMAGES, NETWORK, "cidr: 2000::/3", "cidr: ::/0"),
     Broken(IMAGES, NETWORK, "port: 443", "port: 8443"),
     Broken(
-        network.only_prometheus_may_come_in,
+        COME_IN,
         NETWORK,
         f"          podSelector:\n{PROMETHEUS}",
         f"        - podSelector:\n{PROMETHEUS}",
     ),
-    Broken(network.only_prometheus_may_come_in, NETWORK, "policyTypes: [Ingress, Egress]", "policyTypes: [Egress]"),
+    Broken(COME_IN, NETWORK, "policyTypes: [Ingress, Egress]", "policyTypes: [Egress]"),
+    Broken(
+        COME_IN,
+        NETWORK,
+        "    - from:\n        - podSelector:",
+        "    - from:\n        - namespaceSelector: {}\n          podSelector:",
+    ),
+    Broken(network.a_worker_may_ask_the_others_for_their_metrics, SETTINGS, "HTTP_PORT=8080", "HTTP_PORT=8081"),
     Broken(network.names_can_be_looked_up, NETWORK, "        - port: 53\n          protocol: UDP\n", ""),
     Broken(REACHED, PRODUCTION, "  - path: network-kafka.yaml\n", ""),
     Broken(REACHED, NETWORK, "name: redis\n      ports", "name: cache\n      ports"),

@@ -16,6 +16,9 @@ from worker.address_policy import Address, is_public
 
 Labels = Mapping[str, str]
 
+# the workers' own
+OWN_NAMESPACE = "mner"
+
 # One of every kind that must never be dialled for a stranger, beside the edges of all the ranges.
 INNER_ADDRESSES = (
     "10.96.0.1 127.0.0.1 169.254.169.254 172.31.255.255 192.168.1.1 100.100.100.200 168.63.129.16 ::1 fd00::1 fe80::1"
@@ -31,19 +34,30 @@ def images_come_from_public_addresses_alone(objects: Objects) -> None:
         assert not may_reach(objects, _topics(objects), address, 443), address
 
 
-def only_prometheus_may_come_in(objects: Objects) -> None:
+def only_prometheus_and_other_workers_may_come_in(objects: Objects) -> None:
     [port] = [port["containerPort"] for port in objects.worker["ports"]]
-    for labels in (_workers(objects), _topics(objects)):
+    # both in one peer: Prometheus' pods in that namespace, not all of the namespace and all named so anywhere
+    prometheus = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+    }
+    others = {"podSelector": {"matchLabels": _workers(objects)}}
+    for labels, peers in ((_workers(objects), [prometheus, others]), (_topics(objects), [prometheus])):
         policies = _policies_of(objects, labels)
         assert any("Ingress" in policy["policyTypes"] for policy in policies)
-        for rule in [rule for policy in policies for rule in policy.get("ingress", [])]:
-            assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
-            [peer] = rule["from"]
-            # both in one peer: Prometheus' pods in that namespace, not all of the namespace and all named so anywhere
-            assert peer == {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
-                "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
-            }
+        rules = [rule for policy in policies for rule in policy.get("ingress", [])]
+        assert all(rule["ports"] == [{"port": port, "protocol": "TCP"}] for rule in rules)
+        assert [peer for rule in rules for peer in rule["from"]] == peers
+
+
+def a_worker_may_ask_the_others_for_their_metrics(objects: Objects) -> None:
+    port = objects.settings(objects.deployment).http_port
+    workers = _workers(objects)
+    assert may_reach(objects, workers, (OWN_NAMESPACE, workers), port)
+    assert not may_reach(objects, workers, (OWN_NAMESPACE, workers), 22)
+    assert not may_reach(objects, workers, (OWN_NAMESPACE, {"app": "anything"}), port)
+    assert not may_reach(objects, workers, ("default", workers), port)
+    assert not may_reach(objects, _topics(objects), (OWN_NAMESPACE, workers), port)
 
 
 def names_can_be_looked_up(objects: Objects) -> None:
@@ -83,10 +97,11 @@ def may_reach(
 
 def _is_peer(allowed: Mapping[str, Any], peer: Address | tuple[str, Labels]) -> bool:
     if isinstance(peer, tuple):
-        if "namespaceSelector" not in allowed:
-            return False  # an ipBlock is not for pods, and a podSelector alone is for the workers' own namespace
+        if "ipBlock" in allowed:
+            return False  # which is not for pods
         namespace, labels = peer
-        return _selects(allowed["namespaceSelector"], {"kubernetes.io/metadata.name": namespace}) and _selects(
+        own = {"matchLabels": {"kubernetes.io/metadata.name": OWN_NAMESPACE}}  # a podSelector alone is for that one
+        return _selects(allowed.get("namespaceSelector", own), {"kubernetes.io/metadata.name": namespace}) and _selects(
             allowed.get("podSelector", {}), labels
         )
     block = allowed.get("ipBlock")
@@ -144,7 +159,8 @@ def _topics(objects: Objects) -> Labels:
 
 LAWS = (
     images_come_from_public_addresses_alone,
-    only_prometheus_may_come_in,
+    only_prometheus_and_other_workers_may_come_in,
+    a_worker_may_ask_the_others_for_their_metrics,
     names_can_be_looked_up,
     kafka_and_redis_are_all_it_reaches_inside,
 )

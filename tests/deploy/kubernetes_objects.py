@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import certifi
@@ -26,8 +26,11 @@ from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "deploy" / "k8s"
-SCALED_OVERLAYS = ("overlays/production", "overlays/production-gpu")
-OVERLAYS = ("base", *SCALED_OVERLAYS)
+OVERLAYS = ("base", "overlays/production", "overlays/production-gpu")
+# the one in the README, with models of its own: production, the component `checkpoints` and a shadow
+OWN_OVERLAY = "overlays/mine"
+SCALED_OVERLAYS = (*OVERLAYS[1:], OWN_OVERLAY)
+SHIPPED_CHECKPOINT = ROOT / "mner_model" / "default_checkpoint"
 
 # deploy/k8s/README.md says so: podFailurePolicy and unhealthyPodEvictionPolicy are fixed parts of it since then
 OLDEST_KUBERNETES = "1.31.0"
@@ -105,9 +108,15 @@ class Objects:
 
     def settings(self, workload: Object) -> Settings:
         """The settings that the container of a workload starts with; raises SettingsRefused as the worker would."""
-        return Settings.load(self._environ(workload))
+        environ = self.environ(workload)
+        mounts = {PurePosixPath(mount["mountPath"]) for mount in container(workload)["volumeMounts"]}
+        for name, here in _FILES_HERE.items():
+            if name in environ and mounts & {*PurePosixPath(environ[name]).parents}:
+                environ[name] = str(here)
+        return Settings.load(environ)
 
-    def _environ(self, workload: Object) -> dict[str, str]:
+    def environ(self, workload: Object) -> dict[str, str]:
+        """What the container of a workload finds in its environment, as far as the manifests and the Secret say."""
         environ: dict[str, str] = {}
         for source in container(workload)["envFrom"]:
             if "configMapRef" in source:
@@ -116,10 +125,15 @@ class Objects:
                 environ |= secret_settings()
         for variable in container(workload).get("env", []):
             environ[variable["name"]] = variable.get("value", "")
-        mounted = {mount["mountPath"] for mount in container(workload)["volumeMounts"]}
-        if (authority := environ.get("MNER_TLS_CA_FILE")) and str(Path(authority).parent) in mounted:
-            environ["MNER_TLS_CA_FILE"] = certifi.where()
         return environ
+
+
+# What lies on volumes that are mounted there, and on this machine here; paths elsewhere are refused.
+_FILES_HERE = {
+    "MNER_TLS_CA_FILE": certifi.where(),
+    "MNER_CHECKPOINT": SHIPPED_CHECKPOINT,
+    "MNER_SHADOW_CHECKPOINT": SHIPPED_CHECKPOINT,
+}
 
 
 def secret_settings() -> dict[str, str]:
@@ -127,6 +141,13 @@ def secret_settings() -> dict[str, str]:
     named = re.findall(r"--from-literal=(MNER_\w+)=", (MANIFESTS / "README.md").read_text())
     values = {"MNER_REDIS_URL": "rediss://:secret@redis.redis.svc:6379/0"}
     return {name: values.get(name, "secret") for name in named}
+
+
+def own_overlay() -> str:
+    """The kustomization that the README has people write who bring models of their own."""
+    readme = (MANIFESTS / "README.md").read_text()
+    [found] = re.findall(rf"```yaml\n# {OWN_OVERLAY}/kustomization.yaml\n(.*?)```", readme, re.DOTALL)
+    return str(found)
 
 
 def pod_template(workload: Object) -> Object:

@@ -4,6 +4,7 @@ is broken.
 
 import re
 import tomllib
+from pathlib import PurePosixPath
 from typing import Any
 
 from kubernetes_objects import ROOT, Objects, container, pod_spec, pod_template, schema_problems
@@ -15,6 +16,8 @@ from worker.errors import ExitStatus
 
 # Seen of the worker with the shipped model, text and images, one thread: 1.3 GiB at most.
 LEAST_MEMORY_BYTES = 2 * 2**30
+# A second model such as the shipped one, all that it computes with included.
+SHADOW_MEMORY_BYTES = 2**30
 # Its libraries took 40 s to read on a machine with seven times the work that it could do.
 LEAST_START_S = 180
 USER = 10001
@@ -136,7 +139,27 @@ def memory_is_what_was_measured_and_kept_for_it(objects: Objects) -> None:
         assert requests["memory"] == limits["memory"]
         assert all(_quantity(requests[name]) <= _quantity(limits[name]) for name in requests.keys() & limits.keys())
         assert _quantity(requests["cpu"]) > 0
-    assert _quantity(objects.worker["resources"]["limits"]["memory"]) >= LEAST_MEMORY_BYTES
+    needed = LEAST_MEMORY_BYTES
+    if objects.settings(objects.deployment).shadow_checkpoint is not None:
+        needed += SHADOW_MEMORY_BYTES
+    assert _quantity(objects.worker["resources"]["limits"]["memory"]) >= needed
+
+
+def models_come_from_a_volume_that_all_workers_read(objects: Objects) -> None:
+    environ = objects.environ(objects.deployment)
+    paths = [environ[name] for name in ("MNER_CHECKPOINT", "MNER_SHADOW_CHECKPOINT") if name in environ]
+    assert bool(paths) == bool(objects.all("PersistentVolumeClaim"))
+    volumes = {volume["name"]: volume for volume in pod_spec(objects.deployment)["volumes"]}
+    for path in paths:
+        [mount] = [
+            mount
+            for mount in objects.worker["volumeMounts"]
+            if PurePosixPath(mount["mountPath"]) == PurePosixPath(path).parent
+        ]
+        claimed = volumes[mount["name"]]["persistentVolumeClaim"]
+        assert claimed["readOnly"] is True
+        claim = objects.named("PersistentVolumeClaim", claimed["claimName"])
+        assert claim["spec"]["accessModes"] == ["ReadWriteMany"]  # on whatever nodes, while a new model is written
 
 
 def a_gpu_is_asked_for_where_it_is_used(objects: Objects) -> None:
@@ -219,6 +242,7 @@ LAWS = (
     node_drains_go_on_and_leave_a_worker,
     threads_are_as_many_as_processors,
     memory_is_what_was_measured_and_kept_for_it,
+    models_come_from_a_volume_that_all_workers_read,
     a_gpu_is_asked_for_where_it_is_used,
     images_are_of_this_very_version,
     the_topics_job_tries_again_only_what_may_pass,

@@ -26,6 +26,7 @@ from worker.settings import Settings, describe
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 OURS = {"topics", "worker", "worker-gpu", "feeder"}
 WORKERS = {"worker", "worker-gpu"}
+BUILDERS = [name for name, service in SERVICES.items() if "build" in service]
 # set by the file itself: a container's own addresses, and who has which device
 FIXED_SETTINGS = {"MNER_BROKERS", "MNER_REDIS_URL", "MNER_HTTP_HOST", "MNER_HTTP_PORT", "MNER_DEVICE"}
 
@@ -52,12 +53,12 @@ def test_without_a_profile_all_starts_but_the_feeder_and_the_workers_on_a_gpu() 
 
 @each_service
 def test_images_are_pinned_and_ours_to_the_projects_version(name: str) -> None:
-    tag = SERVICES[name]["image"].partition(":")[2]
+    tag = re.sub("@sha256:[0-9a-f]{64}$", "", SERVICES[name]["image"]).partition(":")[2]
     expected = re.escape(VERSION) + "(-cuda)?" if name in OURS else r"v?\d+\.\d+\.\d+(-bookworm)?"
     assert re.fullmatch(expected, tag), SERVICES[name]["image"]
 
 
-@each_of_ours
+@pytest.mark.parametrize("name", BUILDERS)
 def test_what_is_built_is_a_target_of_the_dockerfile_with_its_arguments(name: str) -> None:
     build = SERVICES[name]["build"]
     assert (ROOT / build["context"] / build["dockerfile"]).is_file()
@@ -66,6 +67,27 @@ def test_what_is_built_is_a_target_of_the_dockerfile_with_its_arguments(name: st
     assert SERVICES[name]["image"].endswith("-cuda") == (target == "cuda")
     for argument, default in build["args"].items():
         assert f"ARG {argument}={default}\n" in stages()[f"dependencies-{target}"]
+
+
+def test_one_service_builds_each_tag_where_two_would_be_in_each_others_way() -> None:
+    built = [SERVICES[name]["image"] for name in BUILDERS]
+    assert len(set(built)) == len(built), "Compose builds them side by side, and the later one finds its tag taken"
+    assert set(built) == {SERVICES[name]["image"] for name in OURS}
+
+
+@each_of_ours
+def test_whoever_names_a_tag_brings_the_service_that_builds_it(name: str) -> None:
+    [builder] = [builder for builder in BUILDERS if SERVICES[builder]["image"] == SERVICES[name]["image"]]
+    brought = {name}
+    while needed := {other for each in brought for other in SERVICES[each].get("depends_on", {})} - brought:
+        brought |= needed
+    assert builder in brought
+    assert builder == name or not SERVICES[builder].get("profiles"), "it is not there unless its profile is"
+
+
+@each_of_ours
+def test_no_registry_is_asked_for_an_image_of_ours(name: str) -> None:
+    assert SERVICES[name]["pull_policy"] == "never"
 
 
 @each_service
@@ -263,5 +285,5 @@ def test_podman_compose_understands_the_file_as_these_tests_do() -> None:
     theirs = yaml.safe_load(done.stdout)["services"]
     assert theirs.keys() == SERVICES.keys()
     for name, service in SERVICES.items():
-        for key in ("image", "ports", "read_only", "cap_drop", "profiles"):
+        for key in ("image", "pull_policy", "ports", "read_only", "cap_drop", "profiles"):
             assert theirs[name].get(key) == service.get(key), (name, key)

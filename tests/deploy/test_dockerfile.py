@@ -60,6 +60,15 @@ def test_both_targets_differ_in_where_pytorch_comes_from_and_in_nothing_else() -
     assert final == {target: [f"dependencies-{target}", "package"] for target in ("cpu", "cuda")}
 
 
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_an_image_has_a_list_of_the_versions_that_were_installed_into_it(target: str) -> None:
+    installing = stages()[f"dependencies-{target}"]
+    assert re.search(r"install -r \S+ \\\n    && .* freeze --all > /opt/mner/dependencies.txt\n", installing)
+    assert f"COPY --from=dependencies-{target} /opt/mner /opt/mner\n" in stages()[target]
+    told = (ROOT / "deploy" / "README.md").read_text("utf-8")
+    assert "--entrypoint cat IMAGE /opt/mner/dependencies.txt" in told
+
+
 def test_the_end_image_takes_nothing_from_where_things_are_built_but_what_is_copied() -> None:
     bases = {name: text.split("\n", 1)[0].removeprefix("FROM ") for name, text in stages().items()}
     assert (bases["cpu"], bases["cuda"], bases["runtime"], bases["python"]) == (

@@ -1,6 +1,8 @@
 """The handbook names commands, settings, metrics and dead-letter reasons that there are, and leaves none out."""
 
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules: there are no packages here
 
+from compose_file import compose, container_environ
 from exposed_metrics import exposed_labels
+from kubernetes_objects import MANIFESTS, Objects, build, kubectl
 
 from worker import cli
 from worker.errors import DeadReason, ExitStatus
@@ -41,7 +45,10 @@ def options_of(words: list[str]) -> set[str]:
 
 
 COMMANDS = sorted(
-    set(re.findall(r"^mner-worker (.*?)(?:  |$)", PAGE, re.MULTILINE) + re.findall(r"`mner-worker (.*?)`", PAGE))
+    set(
+        re.findall(r"^mner-worker (.*?)(?:  |$)", PAGE, re.MULTILINE)
+        + re.findall(r"(?:`|-- |exec worker )mner-worker (.*?)`", PAGE)
+    )
 )
 
 
@@ -56,6 +63,77 @@ def test_its_commands_are_the_workers(line):
 
 def test_there_are_commands_in_it():
     assert len(COMMANDS) > 5
+
+
+# In containers
+
+
+@pytest.fixture(scope="module")
+def production() -> Objects:
+    """What `kubectl apply -k` makes of the overlay that most will start from."""
+    return build(MANIFESTS / "overlays" / "production")
+
+
+def kubectl_lines(text: str) -> list[str]:
+    """Each command of kubectl in a text, without what surrounds it; not what only names one, as `kubectl apply`."""
+    found = re.findall(r"(?:^|`|\$\(|do )(kubectl [^\s`]+ \S.*?)(?=`|\);|; done|  +#|$)", text, re.MULTILINE)
+    return sorted(set(found))
+
+
+README = (MANIFESTS / "README.md").read_text("utf-8")
+OF_KUBERNETES = kubectl_lines(PAGE) + [line for line in kubectl_lines(README) if "kustomize" not in line]
+
+
+@pytest.mark.parametrize("line", OF_KUBERNETES)
+def test_its_lines_for_kubernetes_say_the_namespace_and_name_what_the_manifests_have(
+    line: str, production: Objects
+) -> None:
+    [namespace] = production.all("Namespace")
+    assert f" -n {namespace['metadata']['name']} " in line or line.startswith("kubectl apply ")
+    kinds = {"deploy": "Deployment", "deployment": "Deployment", "scaledobject": "ScaledObject", "job": "Job"}
+    for kind, name in re.findall(r" (deploy|deployment|scaledobject|job)[/ ]([\w-]+)(?= |$)", line):
+        production.named(kinds[kind], name)
+    for label, value in re.findall(r" -l (\S+)=(\S+)", line):
+        assert production.deployment["spec"]["template"]["metadata"]["labels"][label] == value
+    for host, port in re.findall(r" --url (\S+):(\d+)", line):
+        service = production.named("Service", host)["spec"]
+        assert service["clusterIP"] == "None", "else it stands for one worker at a time"
+        assert [offered["port"] for offered in service["ports"]] == [int(port)]
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in OF_KUBERNETES if not re.search(r"…|FOLDER|CA\.pem|overlays/mine|\\$", line)]
+)
+def test_kubectl_understands_its_lines_and_only_misses_a_cluster(line: str) -> None:
+    program, *arguments = shlex.split(line)
+    assert program == "kubectl"
+    environ = {"HOME": "/nonexistent", "KUBECONFIG": "/dev/null"}
+    nobody = "http://127.0.0.1:1"
+    done = subprocess.run(
+        [kubectl(), "--server", nobody, *arguments],
+        cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "connection refused" in done.stderr or "was refused" in done.stderr, done.stderr
+
+
+OF_COMPOSE = sorted(set(re.findall(r"`docker compose (.*?)`", PAGE)))
+
+
+@pytest.mark.parametrize("line", OF_COMPOSE)
+def test_its_lines_for_compose_name_services_and_the_workers_port(line: str) -> None:
+    services = compose()["services"]
+    for service in re.findall(r"^exec (?:-T |--index 1 )?(\S+)", line):
+        assert service in services
+    for host, port in re.findall(r"--url (\S+):(\d+)", line):
+        assert container_environ(services[host])["MNER_HTTP_PORT"] == port
+        assert "hostname" not in services[host]
+
+
+def test_it_says_how_to_see_all_workers_at_once() -> None:
+    lines = [line for line in [*OF_COMPOSE, *OF_KUBERNETES] if "mner-worker top" in line]
+    assert len(lines) == 2
+    assert all(" --url " in line for line in lines)
 
 
 def test_it_tells_of_every_reason_and_of_every_exit_status_of_a_worker():

@@ -6,6 +6,7 @@ Kafka's variables go through the code by which its image reads them. Only addres
 import asyncio
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 import redis
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import UnknownTopicOrPartitionError
@@ -148,6 +149,41 @@ async def test_topics_that_are_there_are_left_as_they_are(
     before = {name: await configs_of(admin, name) for name in made}
     assert run_topics(kafka) == []
     assert {name: await configs_of(admin, name) for name in made} == before
+
+
+async def test_a_new_group_goes_on_where_the_handbooks_lines_say_that_another_was(
+    kafka: KafkaOfTheImage, made: list[str], tmp_path: Path
+) -> None:
+    handbook = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    export, take = re.findall(r"^kafka-consumer-groups .* (?:OLD|NEW) .*$", handbook, re.MULTILINE)
+    reached = {0: 4, 1: 7, 2: 0}
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
+        for partition in range(12):
+            await producer.send_and_wait("posts", b"{}", partition=partition)
+        for _ in range(9):
+            await asyncio.gather(*[await producer.send("posts", b"{}", partition=partition) for partition in reached])
+    offsets = {TopicPartition("posts", partition): offset for partition, offset in reached.items()}
+    async with AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id="before", enable_auto_commit=False) as old:
+        old.assign(list(offsets))
+        await old.commit(offsets)
+
+    tool = (
+        f"java -Xmx128m -cp '{KAFKA_SCRIPT.parent}/libs/*' org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+    )
+    here = {"kafka-consumer-groups": tool, "BROKER": kafka.bootstrap, "OLD": "before", "NEW": "after"}
+    for line in (export, take):
+        command = re.sub("|".join(here), lambda said: here[said[0]], line)
+        done = await asyncio.to_thread(
+            subprocess.run, command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    wanted = reached | dict.fromkeys(range(3, 12), 1)  # where nothing was committed: the end, as the handbook warns
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await client.start()
+    copied = await client.list_consumer_group_offsets("after")
+    await client.close()
+    assert {place.partition: found.offset for place, found in copied.items()} == wanted
 
 
 class RedisOfTheFile(EmbeddedRedis):

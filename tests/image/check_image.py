@@ -31,7 +31,7 @@ HARDENED = [
 ]
 
 LOOK_AROUND = """
-import importlib.util, json, os, pathlib, shutil, worker, mner_model
+import importlib.metadata, importlib.util, json, os, pathlib, shutil, sys, worker, mner_model
 
 def writes(folder):
     try:
@@ -53,6 +53,8 @@ print(json.dumps({
     "apt_lists": os.listdir("/var/lib/apt/lists"),
     "checkpoint": sorted(p.name for p in (pathlib.Path(mner_model.__file__).parent / "default_checkpoint").iterdir()),
     "compiled": (pathlib.Path(worker.__file__).parent / "__pycache__").is_dir(),
+    "versions": sorted(f"{found.name}=={found.version}" for found in importlib.metadata.distributions()),
+    "told": sorted(pathlib.Path(sys.prefix, "dependencies.txt").read_text().split()),
     "strays": [n for n in ("tests", "docs", "scripts", "benchmarks") if (packages / n).exists()],
 }))
 """
@@ -77,6 +79,17 @@ def test_it_has_what_it_needs_and_nothing_that_it_was_built_with(inside: dict[st
     assert inside["compiled"], "a read-only root can keep no compiled code"
     for name in ("compilers", "installers", "caches", "apt_lists", "strays"):
         assert inside[name] == [], name
+
+
+def test_it_tells_which_versions_were_installed_into_it(inside: dict[str, list[str]]) -> None:
+    def names(lines: list[str]) -> dict[str, str]:
+        pairs = (line.split("==") for line in lines)
+        return {re.sub("[-_.]+", "-", name).lower(): version for name, version in pairs}
+
+    told, there = names(inside["told"]), names(inside["versions"])
+    assert "torch" in told
+    assert there.items() - told.items() == {("mner-stream", version("mner-stream"))}
+    assert not told.keys() - there.keys()
 
 
 def test_it_says_what_it_is_and_how_to_run_it(podman: Podman) -> None:

@@ -56,7 +56,7 @@ class CheckpointWatch:
     def __init__(self, folders: Sequence[Path]) -> None:
         """What lies there now is known."""
         self._folders = folders
-        self.know()
+        self._known = self._last = self._look()
 
     def has_changed(self) -> bool:
         """Whether there is something else since the start or the last time this was true, and it is all there.

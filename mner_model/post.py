@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError, from_json
 
 from mner_model import refusals
@@ -37,6 +37,18 @@ def _rules_of_one_image(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"properties": {"text": {"type": "string", "minLength": 1}}}, by_url, by_data]
 
 
+def _none_if_empty(received: Any) -> Any:
+    return None if received == "" else received
+
+
+def _empty_too(schema: dict[str, Any]) -> None:
+    schema["anyOf"].insert(1, {"type": "string", "const": ""})
+
+
+# Exporters write what they do not know as an empty string, and nobody's post should be lost for that.
+_EmptyIsNone = BeforeValidator(_none_if_empty)
+
+
 class Post(Message):
     """A social-media message with text and at most one image."""
 
@@ -50,10 +62,14 @@ class Post(Message):
     image_data: ImageBytes | None = Field(
         default=None, description="The image itself, at most 10 MiB decoded, as base64.", repr=False
     )
-    created_at: Timestamp | None = Field(
-        default=None, description="When it was posted; else the broker's timestamp is taken."
+    created_at: Annotated[Timestamp | None, _EmptyIsNone] = Field(
+        default=None,
+        description="When it was posted; else, or if empty, the broker's timestamp is taken.",
+        json_schema_extra=_empty_too,
     )
-    lang: Language | None = Field(default=None, description="The language of the text, a BCP 47 tag.")
+    lang: Annotated[Language | None, _EmptyIsNone] = Field(
+        default=None, description="The language of the text, a BCP 47 tag; empty: not known."
+    )
 
     @property
     def has_image(self) -> bool:

@@ -4,7 +4,6 @@ The only home of redis. A Redis that is down, slow or talks nonsense makes misse
 """
 
 import hashlib
-import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -23,8 +22,6 @@ from worker.circuit_breaker import CircuitBreaker
 from worker.embedding_codec import Embedding, Half, HalfPrecision
 from worker.metrics import CacheTier, Metrics
 from worker.settings import Settings
-
-log = logging.getLogger(__name__)
 
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 _RENEWALS_PER_TTL = 8  # of what this process alone is asked for, and Redis would let go
@@ -83,10 +80,8 @@ class EmbeddingCache:
         )
 
     async def start(self) -> None:
-        """Connects ahead of the first window, and says in the log what there is; optional, never raises."""
-        if self._redis is None:
-            log.info("no Redis is configured: image embeddings are kept in this process alone")
-        else:
+        """Connects ahead of the first window; optional, never raises."""
+        if self._redis is not None:
             await self._redis.start()
 
     async def get_many(self, digests: Iterable[str]) -> dict[str, Embedding]:

@@ -26,7 +26,7 @@ def run_in_foreground(command: Coroutine[Any, Any, ExitStatus], interrupted: Exi
     except (KeyboardInterrupt, asyncio.CancelledError):
         return interrupted
     except BrokenPipeError:
-        _write_into_the_void()
+        write_into_the_void()
         return interrupted
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -35,6 +35,11 @@ def run_in_foreground(command: Coroutine[Any, Any, ExitStatus], interrupted: Exi
 def say(message: str) -> None:
     """A line beside the data, on standard error."""
     print(printable(message), file=sys.stderr, flush=True)
+
+
+def write_into_the_void() -> None:
+    """Python flushes standard output once more as it ends, and would complain of the broken pipe again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def quiet_clients(settings: Settings) -> None:
@@ -95,8 +100,3 @@ def _watch_reader(left: asyncio.Event) -> int | None:
     # Nothing ever comes back through a pipe: what makes its writing end readable is the error that nobody reads.
     asyncio.get_running_loop().add_reader(descriptor, left.set)
     return descriptor
-
-
-def _write_into_the_void() -> None:
-    """Python flushes standard output once more as it ends, and would complain of the broken pipe again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

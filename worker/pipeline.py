@@ -5,6 +5,7 @@ model can do no more.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from worker.model_slot import ModelSlot
 from worker.served_model import ServedModel
 from worker.settings import Settings
 from worker.shadow import Shadow
+
+logger = logging.getLogger(__name__)
 
 _DECODE_IN_THREAD_BYTES = 256 * 1024  # a larger window would hold the event loop for milliseconds
 
@@ -86,6 +89,15 @@ class Pipeline:
                 problems.append(_problem("MNER_SHADOW_CHECKPOINT", error))
         if problems:
             raise SettingsRefused(list(dict.fromkeys(problems)))  # a device that is not there is said once
+        if settings.redis_url is None and self._live.current.predictor.image_fingerprint is not None:
+            logger.info("no Redis is configured: image embeddings are kept in this process alone")
+        self._tell_of_a_twin()
+
+    def _tell_of_a_twin(self) -> None:
+        """A shadow that is the live model costs its share of the posts, and can disagree about none."""
+        fingerprint = self._live.current.report.fingerprint
+        if self._shadow is not None and self._shadow.slot.current.report.fingerprint == fingerprint:
+            logger.warning("the shadow model is the live model, %s: there is nothing to compare", fingerprint[:12])
 
     def _gpu_memory_bytes(self) -> float:
         return self._live.current.predictor.gpu_memory_bytes()
@@ -100,16 +112,20 @@ class Pipeline:
         Posts are answered all the while. What cannot be loaded is said and counted, and what is at work goes on.
         Raises ModelBroken when trying left the device unusable.
         """
-        await self._reload("live", self._live)
+        swapped = await self._reload("live", self._live)
         if self._shadow is not None:
-            await self._reload("shadow", self._shadow.slot)
+            swapped |= await self._reload("shadow", self._shadow.slot)
+        if swapped:
+            self._tell_of_a_twin()
 
-    async def _reload(self, role: ModelRole, slot: ModelSlot) -> None:
+    async def _reload(self, role: ModelRole, slot: ModelSlot) -> bool:
+        """Whether another model is at work now."""
         before = slot.current
         if not await slot.reload():
             self.metrics.model_reload(role, "refused")
         elif slot.current is not before:
             self.metrics.model_reload(role, "swapped")
+        return slot.current is not before
 
     async def process(self, records: Sequence[ConsumedRecord]) -> list[Outcome]:
         """The answer to each record, in order."""

@@ -40,12 +40,18 @@ class Reloading:
             except TimeoutError:
                 if not await asyncio.to_thread(self._watch.has_changed):
                     continue
+            else:
+                # what lies there now is about to be read: a change that brought the signal is not taken once more
+                await asyncio.to_thread(self._watch.know)
             self._asked.clear()
             await models.reload()
 
 
 class CheckpointWatch:
-    """Looks at the files of some folders; a change counts once it has held still from one look to the next."""
+    """Looks at the files of some folders; a change counts once it has held still from one look to the next.
+
+    So a folder that is being written is not read half, and a change is taken one to two intervals after it was made.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         """What lies there now is known."""
@@ -63,6 +69,10 @@ class CheckpointWatch:
             return False
         self._known = state
         return True
+
+    def know(self) -> None:
+        """What lies there now is known, as at the start; what is still being written will be a change."""
+        self._known = self._last = self._look()
 
     def _look(self) -> list[_State]:
         return [_state(folder) for folder in self._folders]

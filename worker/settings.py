@@ -81,7 +81,8 @@ class Settings(BaseModel):
     checkpoint_watch_s: float = _setting(
         10.0,
         "s",
-        "How often to look whether the checkpoints have changed, and take the new ones; 0: on SIGHUP alone.",
+        "How often to look at the checkpoints. A change is seen within this time, and taken when it stayed the same "
+        "for one more look, lest half of one be read; 0: on SIGHUP alone, which takes them at once.",
         ge=0,
         allow_inf_nan=False,
     )
@@ -91,7 +92,12 @@ class Settings(BaseModel):
         "A second checkpoint, which tags a sample of the posts without publishing; compared in the metrics.",
     )
     shadow_share: float = _setting(
-        0.1, "", "Share of the posts that the second checkpoint tags too, 0 to 1.", gt=0, le=1, allow_inf_nan=False
+        0.1,
+        "",
+        "Share of the posts that the second checkpoint tags too, above 0, up to 1.",
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
     )
     device: Device = _setting("auto", "", "Where the model runs: auto, cpu, cuda or cuda:N.")
     batch_max_posts: int = _setting(64, "posts", "Most posts in one call of the model.", ge=1)
@@ -153,11 +159,12 @@ def _variable(name: str) -> str:
 
 
 def _unknown_names(environ: Mapping[str, str]) -> Iterator[str]:
-    known = [_variable(name) for name in Settings.model_fields]
+    known = {name.upper(): _variable(name) for name in Settings.model_fields}
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            yield f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+        if name.startswith(PREFIX) and name not in known.values():
+            # without the prefix: any two names have that in common
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+            yield f"{name}: no such setting" + (f"; did you mean {known[near[0]]}?" if near else "")
 
 
 def _problem(problem: ErrorDetails, given: Mapping[str, str]) -> str:

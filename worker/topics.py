@@ -1,12 +1,13 @@
-"""The worker's topics: their names, partitions, clean-up and sizes, and making the ones that are missing."""
+"""The worker's topics: names, partitions, clean-up and sizes; making the missing ones, and how existing ones differ."""
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from worker.broker import client_options
@@ -78,6 +79,14 @@ def worker_topics(
     )
 
 
+class TopicsThereAre(NamedTuple):
+    """What became of the topics that were asked for."""
+
+    made: tuple[str, ...]
+    existing: Mapping[str, tuple[str, ...]]
+    """Those that were there before: how each differs from what was asked, in Kafka's words; nothing if it does not."""
+
+
 async def make_worker_topics(
     settings: Settings,
     *,
@@ -86,13 +95,15 @@ async def make_worker_topics(
     min_insync: int | None = None,
     retention_s: float = RETENTION_S,
     dead_retention_s: float = DEAD_RETENTION_S,
-) -> tuple[str, ...]:
-    """Make those of a worker's topics that are missing; returns their names. Raises TopicsUnavailable if it cannot."""
+) -> TopicsThereAre:
+    """Make those of a worker's topics that are missing. Raises TopicsUnavailable if it cannot."""
     wanted = worker_topics(settings, partitions=partitions, retention_s=retention_s, dead_retention_s=dead_retention_s)
+    options = client_options(settings)
     try:
-        return await ensure_topics(
-            wanted, replication_factor=replication_factor, min_insync=min_insync, **client_options(settings)
-        )
+        made = await ensure_topics(wanted, replication_factor=replication_factor, min_insync=min_insync, **options)
+        others = [topic for topic in wanted if topic.name not in made]
+        differ = await differences(others, replication_factor=replication_factor, min_insync=min_insync, **options)
+        return TopicsThereAre(made, differ)
     except KafkaError as error:
         raise TopicsUnavailable(f"no topics could be made at {', '.join(settings.brokers)}: {error}") from error
 
@@ -100,6 +111,10 @@ async def make_worker_topics(
 class _Replicas(NamedTuple):
     total: int
     in_sync: int
+
+    @classmethod
+    def of(cls, replication_factor: int, min_insync: int | None) -> "_Replicas":
+        return cls(replication_factor, min_insync or max(1, replication_factor - 1))
 
 
 async def ensure_topics(
@@ -122,8 +137,7 @@ async def ensure_topics(
     admin = AIOKafkaAdminClient(**client_options)
     try:
         await admin.start()
-        replicas = _Replicas(replication_factor, min_insync or max(1, replication_factor - 1))
-        made = await _create(admin, wanted, replicas, timeout_s)
+        made = await _create(admin, wanted, _Replicas.of(replication_factor, min_insync), timeout_s)
         await _wait_for_leaders(admin, list(wanted), timeout_s)
     finally:
         await admin.close()
@@ -151,8 +165,11 @@ async def _create(
 
 
 def _new_topic(topic: Topic, replicas: _Replicas) -> NewTopic:
-    configs = {**topic.configs(), "min.insync.replicas": str(replicas.in_sync)}
-    return NewTopic(topic.name, topic.partitions, replicas.total, topic_configs=configs)
+    return NewTopic(topic.name, topic.partitions, replicas.total, topic_configs=_configs(topic, replicas))
+
+
+def _configs(topic: Topic, replicas: _Replicas) -> dict[str, str]:
+    return {**topic.configs(), "min.insync.replicas": str(replicas.in_sync)}
 
 
 def _milliseconds(seconds: float) -> str:
@@ -179,3 +196,54 @@ async def _wait_for_leaders(admin: AIOKafkaAdminClient, names: list[str], timeou
 def _has_leaders(topic: dict[str, Any]) -> bool:
     partitions = topic["partitions"]
     return bool(partitions) and all(partition["leader"] >= 0 for partition in partitions)
+
+
+# Those that there are
+
+
+async def differences(
+    topics: Iterable[Topic], *, replication_factor: int = 1, min_insync: int | None = None, **client_options: Any
+) -> dict[str, tuple[str, ...]]:
+    """How topics that there are differ from what `ensure_topics` would have made; nothing is changed.
+
+    returns  of each topic a phrase for each difference, such as `retention.ms 1000 (asked 604800000)`
+
+    Raises aiokafka.errors.KafkaError where no broker answers.
+    """
+    wanted = {topic.name: topic for topic in topics}
+    if not wanted:
+        return {}
+    admin = AIOKafkaAdminClient(**client_options)
+    try:
+        await admin.start()
+        described = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics(list(wanted))}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
+        answers = [resource for answer in await admin.describe_configs(resources) for resource in answer.resources]
+    finally:
+        await admin.close()
+    replicas = _Replicas.of(replication_factor, min_insync)
+    found: dict[str, list[str]] = {name: [] for name in wanted}
+    for name, topic in wanted.items():
+        found[name] += _other_numbers(described[name], topic.partitions, replicas.total)
+    for code, _, _, name, entries, *_ in answers:
+        if code:  # such as for want of permission, which is no reason to say nothing of the others
+            found[name].append(f"its settings cannot be read: {for_code(code).__name__}")
+        else:
+            effective = {key: value for key, value, *_ in entries}
+            found[name] += _other_configs(effective, {"cleanup.policy": "delete"} | _configs(wanted[name], replicas))
+    return {name: tuple(phrases) for name, phrases in found.items()}
+
+
+def _other_numbers(partitions: list[dict[str, Any]], asked_partitions: int, asked_replicas: int) -> Iterator[str]:
+    if len(partitions) != asked_partitions:
+        yield f"partitions {len(partitions)} (asked {asked_partitions})"
+    copies = sorted({len(partition["replicas"]) for partition in partitions})
+    if copies != [asked_replicas]:
+        yield f"replicas {' to '.join(map(str, copies))} (asked {asked_replicas})"
+
+
+def _other_configs(effective: Mapping[str, str], asked: Mapping[str, str]) -> Iterator[str]:
+    """A broker that does not tell of a setting (Kafka tells of all) is taken to have it as asked."""
+    for name, value in asked.items():
+        if effective.get(name, value) != value:
+            yield f"{name} {effective[name]} (asked {value})"

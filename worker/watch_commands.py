@@ -71,8 +71,8 @@ def tail(types: Sequence[str], match: Any, start: Any, count: int | None, no_fol
     "urls",
     multiple=True,
     type=UrlType(),
-    help="A worker's metrics page, or its host:port; given more than once the workers are added up.  "
-    "[default: MNER_HTTP_HOST and MNER_HTTP_PORT on this machine]",
+    help="A worker's metrics page, or its host:port; a host name stands for the workers at all of its addresses. Given "
+    "more than once the workers are added up.  [default: MNER_HTTP_HOST and MNER_HTTP_PORT on this machine]",
 )
 @click.option(
     "--interval",
@@ -86,16 +86,18 @@ def top(urls: Sequence[str], interval: float, once: bool) -> None:
     """Show what the dashboard shows, live, from the workers' /metrics alone.
 
     Posts a second, latency, stages, batches, lag, cache, images, mentions and dead letters. In a pipe one JSON object
-    an interval. A worker that does not answer is said so; the others are shown.
+    an interval. A worker that does not answer is said so; the others are shown, and of how many the figures are. Host
+    names are looked up again every interval, so that workers come and go.
     """
     from worker.top.addresses import own_metrics_url
     from worker.top.session import TopOptions, run_top
 
-    if not urls:
+    is_own = not urls
+    if is_own:
         from worker.settings import Settings
 
         urls = (own_metrics_url(Settings.load()),)
-    sys.exit(run_top(TopOptions(tuple(dict.fromkeys(urls)), interval, once)))
+    sys.exit(run_top(TopOptions(tuple(dict.fromkeys(urls)), interval, once, is_own)))
 
 
 @click.group()

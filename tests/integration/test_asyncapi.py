@@ -19,7 +19,7 @@ async def test_the_topics_are_as_documented(kafka_bootstrap: str) -> None:
     settings = Settings.load({"MNER_BROKERS": kafka_bootstrap, **topics})
     bindings = [channel["bindings"]["kafka"] for channel in asyncapi_document(settings)["channels"].values()]
 
-    made = await make_worker_topics(settings, partitions=4, replication_factor=1)
+    made = (await make_worker_topics(settings, partitions=4, replication_factor=1)).made
     assert sorted(made) == sorted(binding["topic"] for binding in bindings)
 
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)

@@ -83,7 +83,7 @@ async def test_posts_that_a_worker_gave_up_go_through_another_one_once_it_can_an
 async def test_what_is_sent_again_is_the_post_as_it_first_came_in_order_to_its_partition(lab) -> None:
     for number, partition in enumerate([3, 1, 3, 3]):
         await give_up(lab, DeadReason.PROCESSING_FAILED, b"k", str(number).encode(), partition=partition)
-    await give_up(lab, DeadReason.NO_KEY, None, b"", partition=1)
+    await give_up(lab, DeadReason.NOT_JSON, None, b"", partition=1)
     status, rows, _ = await run(["dead", "replay", "--yes"], environ_of(lab))
     assert (status, len(rows)) == (ExitStatus.DONE, 5)
     sent = await posts(lab)
@@ -99,12 +99,14 @@ async def test_what_cannot_be_sent_is_refused_with_the_reason_and_counted(embedd
     await give_up(lab, DeadReason.SCHEMA, b"looped", topic=lab.dead_topic)
     await lab.producer.send_and_wait(lab.dead_topic, b"no letter at all")
     await give_up(lab, DeadReason.SCHEMA, b"good")
+    await give_up(lab, DeadReason.NO_KEY, None, b"")  # as the publisher has to write it
     status, rows, said = await run(["dead", "replay", "--yes"], environ_of(lab))
     assert status == ExitStatus.FAILED
     assert ["value of 50 bytes" in rows[0]["not_sent"], "no more" in rows[1]["not_sent"]] == [True, True]
     assert "holds no posts" in rows[2]["not_sent"]
+    assert any("names no post" in row.get("not_sent", "") for row in rows)
     assert "1 to " in said
-    assert "3 not sent (" in said
+    assert "4 not sent (" in said
     assert "passed over" in said
     assert [record.key for record in await posts(lab)] == [b"good"]
 
@@ -143,6 +145,17 @@ async def test_only_letters_that_are_meant_are_listed_and_sent(lab) -> None:
     assert all(datetime.fromisoformat(row["failed_at"]) > long_ago for row in rows)
     assert "would be sent again: 2 to" in said
     assert await posts(lab) == []
+
+
+async def test_a_null_value_is_shown_as_null_and_not_as_empty_text(embedded_lab) -> None:
+    lab = embedded_lab
+    await give_up(lab, DeadReason.NO_KEY, None, b"")
+    _, [whole], _ = await run(["dead", "show", "0:0"], environ_of(lab))
+    assert (whole["key"], whole["value"]) == (None, None)
+    _, [row], _ = await run(["dead", "list"], environ_of(lab))
+    assert row["value_bytes"] is None
+    _, shown = await on_terminal(["dead", "show", "0:0"], environ_of(lab, TERM="dumb"), [])
+    assert [line.split() for line in shown.splitlines()][-1] == ["value", "(null)"]
 
 
 async def test_one_letter_is_shown_wholly_or_said_not_to_be_there(embedded_lab) -> None:

@@ -43,7 +43,8 @@ async def test_models_take_over_under_load_and_every_post_is_answered_once(
     worker = lab.start_worker(
         with_model=True, MNER_CHECKPOINT=str(current), MNER_CHECKPOINT_WATCH_S="0.2", MNER_SHADOW_CHECKPOINT=str(second)
     )
-    load = asyncio.create_task(_until_cancelled(lab))
+    enough = asyncio.Event()
+    load = asyncio.create_task(_until(enough, lab))
     await _until_answered_by("first", lab)
 
     lead(current, second)
@@ -55,8 +56,8 @@ async def test_models_take_over_under_load_and_every_post_is_answered_once(
     worker.hang_up()  # the watch may be faster; either way it is read once
     await _until_answered_by("first", lab)
 
-    load.cancel()
-    await asyncio.gather(load, return_exceptions=True)
+    enough.set()
+    await load  # not cancelled: what the broker took must be counted
     await lab.until_all_answered()
     assert await worker.metric('mner_model_reloads_total{model="live",result="swapped"}') == 2
     worker.terminate()
@@ -65,8 +66,8 @@ async def test_models_take_over_under_load_and_every_post_is_answered_once(
     assert await lab.committed() == lab.ends
 
 
-async def _until_cancelled(lab: Lab) -> None:
-    while True:
+async def _until(enough: asyncio.Event, lab: Lab) -> None:
+    while not enough.is_set():
         await lab.send(20, text="Sunrise over the Golden Gate Bridge in San Francisco")
         await asyncio.sleep(0.1)
 

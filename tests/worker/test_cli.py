@@ -134,10 +134,25 @@ def test_dead_letters_without_a_broker_are_one_line_and_status_1(command: str, m
 
 
 @pytest.mark.integration
-def test_topics_makes_those_that_are_missing_and_names_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_topics_makes_those_that_are_missing_and_says_of_the_others_how_they_differ(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with EmbeddedBroker(tmp_path) as broker:
         monkeypatch.setenv("MNER_BROKERS", broker.bootstrap)
-        first, second = mner_worker("topics", "--partitions", "2"), mner_worker("topics")
-    assert (first.exit_code, second.exit_code, second.stdout) == (ExitStatus.DONE, ExitStatus.DONE, "")
+        first = mner_worker("topics", "--partitions", "2")
+        same = mner_worker("topics", "--partitions", "2")
+        other = mner_worker("topics", "--partitions", "2", "--replication", "3", "--dead-retention-days", "1")
+    assert (first.exit_code, first.stderr) == (ExitStatus.DONE, "")
     made = {"posts", "posts.dead", "entities", *(f"entities.{type_}" for type_ in ("per", "loc", "org", "misc"))}
     assert set(first.stdout.split()) == made
+
+    assert (same.exit_code, same.stdout) == (ExitStatus.DONE, "")
+    assert set(same.stderr.splitlines()) == {f"{name} exists, as asked" for name in made}
+
+    assert (other.exit_code, other.stdout) == (ExitStatus.DONE, "")
+    told = dict(line.split(" exists, but left as it is: ") for line in other.stderr.splitlines())
+    assert told.keys() == made
+    assert told["posts"] == "replicas 1 (asked 3), min.insync.replicas 1 (asked 2)"
+    assert told["posts.dead"] == (
+        "replicas 1 (asked 3), retention.ms 2592000000 (asked 86400000), min.insync.replicas 1 (asked 2)"
+    )

@@ -129,6 +129,11 @@ def test_an_optional_field_may_be_null() -> None:
     assert decode_post(None, wire(image_url=None, image_data=None, created_at=None, lang=None)).lang is None
 
 
+def test_an_empty_time_or_language_is_none_and_costs_no_post() -> None:
+    post = decode_post(None, wire(created_at="", lang=""))
+    assert (post.created_at, post.lang) == (None, None)
+
+
 def test_a_post_without_text_needs_an_image() -> None:
     assert decode_post(None, wire(text="", image_url="https://example.org/a.png")).text == ""
     assert refusal(wire(text="")).detail == "text: received an empty string without an image, expected text"

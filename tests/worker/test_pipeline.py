@@ -311,6 +311,16 @@ async def test_what_happened_is_counted() -> None:
     assert counted['mner_stage_seconds_count{stage="queue"}'] == 1
 
 
+async def test_that_no_redis_is_configured_is_said_once_though_models_are_loaded_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    predictor = Predictor.load(None, "cpu")
+    async with running(load=lambda: predictor) as pipeline:
+        await pipeline.reload()
+    assert len([message for message in caplog.messages if "no Redis is configured" in message]) == 1
+
+
 async def test_the_shipped_model_reads_a_text_and_an_inline_picture(drawn_picture: bytes) -> None:
     picture = base64.b64encode(drawn_picture).decode()
     text = "Barack Obama lands in Berlin for the Google summit"

@@ -1,6 +1,8 @@
 """When the checkpoints are read again."""
 
 import asyncio
+import itertools
+import threading
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,42 @@ async def test_a_checkpoint_that_changed_is_read_without_being_asked(tmp_path: P
     (folder / "weights.safetensors").write_text("all of the new one")
     await models.reloaded.wait()
     running.cancel()
+
+
+async def test_a_change_that_was_asked_for_is_not_read_once_more_by_the_watch(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "a")
+    settings = Settings.load({"MNER_CHECKPOINT": str(folder), "MNER_CHECKPOINT_WATCH_S": "0.01"})
+    models, reloading = Models(), Reloading(settings)
+    (folder / "weights.safetensors").write_text("all of the new one")
+    reloading.ask()
+    enough = after_looks(reloading, 4)
+    running = asyncio.create_task(reloading.run(models))
+    assert await asyncio.to_thread(enough.wait, 10)
+    running.cancel()
+    assert models.reloads == 1
+
+
+def after_looks(reloading: Reloading, number: int) -> threading.Event:
+    """Set when the watch has looked so often."""
+    look, looks, enough = reloading._watch.has_changed, itertools.count(1), threading.Event()
+
+    def has_changed() -> bool:
+        changed = look()
+        if next(looks) == number:
+            enough.set()
+        return changed
+
+    reloading._watch.has_changed = has_changed  # type: ignore[method-assign]
+    return enough
+
+
+def test_what_is_written_on_after_it_was_asked_for_is_a_change(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "a")
+    watch = CheckpointWatch([folder])
+    (folder / "weights.safetensors").write_text("half")
+    watch.know()
+    (folder / "weights.safetensors").write_text("all of the new one")
+    assert [watch.has_changed() for _ in range(3)] == [False, True, False]
 
 
 async def test_what_ends_a_reload_for_good_is_passed_on() -> None:

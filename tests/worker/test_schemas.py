@@ -38,16 +38,27 @@ def test_schemas_are_the_same_each_time() -> None:
     assert json.dumps(json_schemas()) == json.dumps(SCHEMAS)
 
 
-# What only a format or an encoding tells apart (a date, a language, base64) is drawn valid: schemas do not check those.
+def is_accepted(post: dict[str, Any]) -> bool:
+    try:
+        decode_post(None, json.dumps(post).encode())
+    except Rejected:
+        return False
+    return True
+
+
+# What no schema tells apart (a date, a language, the length of base64) is drawn valid.
 post_objects: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "id": st.sampled_from(["7", "", "7" * 256, "7" * 257, None, 7]),
         "text": st.sampled_from(["Ada", "", "👩" * 10_000, "👩" * 10_001, None, ["Ada"]]),
-        "image_url": st.sampled_from(["https://a/b", "HTTP://a", "ftp://a", "http://a/".ljust(2049, "a"), None, 1]),
-        "image_data": st.sampled_from(["AAAA", "", None, 1]),
-        "created_at": st.sampled_from(["2026-11-22T01:02:03Z", None, 1]),
-        "lang": st.sampled_from(["en", None, 1]),
+        "image_url": st.sampled_from(["https://a/b", "HTTP://a", "ftp://a", "http://a/".ljust(2049, "a"), None, 1])
+        | st.sampled_from(
+            ["http://", "http:///x", "http://?x", "https://a b", "http://a/ ", "http://a\n", "http://é/\x85"]
+        ),
+        "image_data": st.sampled_from(["AAAA", "AA==", "AAA=", "", "a_k=", "A===", "AAAA\n", "AA=A", None, 1]),
+        "created_at": st.sampled_from(["2026-11-22T01:02:03Z", "", None, 1]),
+        "lang": st.sampled_from(["en", "", None, 1]),
         "more": st.sampled_from(["x", None, {}]),
     },
 )
@@ -56,12 +67,20 @@ post_objects: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 @given(st.fixed_dictionaries({"id": st.just("7"), "text": st.sampled_from(["Ada", ""])}), post_objects)
 def test_a_post_is_accepted_exactly_when_its_schema_holds(base: dict[str, Any], drawn: dict[str, Any]) -> None:
     post = base | drawn
-    try:
-        decode_post(None, json.dumps(post).encode())
-        accepted = True
-    except Rejected:
-        accepted = False
-    assert accepted == VALIDATORS["post"].is_valid(post)
+    assert is_accepted(post) == VALIDATORS["post"].is_valid(post)
+
+
+@given(st.text("htps:/A?#\\ \n\x1f\x7f\x85\u00a0\u2028é", max_size=6))
+def test_an_address_is_accepted_exactly_when_its_schema_holds(rest: str) -> None:
+    for start in ("http://", "HTTPs://", "http:/", ""):
+        post = {"id": "7", "text": "Ada", "image_url": start + rest}
+        assert is_accepted(post) == VALIDATORS["post"].is_valid(post)
+
+
+@given(st.text("aZ09+/=_- \n", max_size=9))
+def test_base64_in_groups_of_four_is_accepted_exactly_when_its_schema_holds(data: str) -> None:
+    post = {"id": "7", "text": "Ada", "image_data": data}
+    assert is_accepted(post) == (len(data) % 4 == 0 and VALIDATORS["post"].is_valid(post))
 
 
 @pytest.mark.parametrize("missing", ["id", "text"])

@@ -166,7 +166,17 @@ def test_all_problems_are_reported_at_once() -> None:
 
 def test_an_unknown_name_is_a_problem_with_the_nearest_known_one() -> None:
     assert problems({"MNER_HTTP_POTR": "1"}) == ["MNER_HTTP_POTR: no such setting; did you mean MNER_HTTP_PORT?"]
-    assert problems({"MNER_QQQQQQQQQQQQQ": "1"}) == ["MNER_QQQQQQQQQQQQQ: no such setting"]
+
+
+@pytest.mark.parametrize("name", ["MNER_BOGUS", "MNER_QQQQQQQQQQQQQ", "MNER_", "MNER_VERBOSE"])
+def test_of_an_unknown_name_that_is_near_no_other_it_is_only_said_that_there_is_no_such(name: str) -> None:
+    assert problems({name: "1"}) == [f"{name}: no such setting"]
+
+
+def test_a_share_of_nothing_is_refused_as_its_description_says() -> None:
+    (problem,) = problems({"MNER_SHADOW_SHARE": "0"})
+    assert "greater than 0" in problem
+    assert "above 0, up to 1" in (Settings.model_fields["shadow_share"].description or "")
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,24 @@ async def test_a_post_that_the_shadow_fails_at_is_counted_said_once_and_answered
         assert caplog.text.count("the shadow model failed") == 1
 
 
+async def test_a_shadow_that_is_the_live_model_is_pointed_out_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(both(Tags("a", **OTHER)), tmp_path) as pipeline:
+        await pipeline.reload()
+    assert caplog.messages.count("the shadow model is the live model, aaaaaaaaaaaa: there is nothing to compare") == 1
+
+
+async def test_a_shadow_that_becomes_the_live_model_is_pointed_out_and_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [Tags("b", **OTHER), Tags("a", **OTHER)]
+    async with serving(lambda checkpoint: LIVE if checkpoint is None else others.pop(0), tmp_path) as pipeline:
+        assert "is the live model" not in caplog.text
+        await pipeline.reload()
+        assert "is the live model" in caplog.text
+
+
 async def test_a_reload_changes_the_shadow_too(tmp_path: Path) -> None:
     others = [Tags("b", **OTHER), Tags("c", Oslo="LOC", Lima="LOC", Rome="none")]
     async with serving(lambda checkpoint: LIVE if checkpoint is None else others.pop(0), tmp_path) as pipeline:

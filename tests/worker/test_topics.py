@@ -12,7 +12,7 @@ from worker.embedded import EmbeddedBroker
 from worker.messages import POST_MAX_BYTES
 from worker.publisher import BATCH_BYTES
 from worker.settings import Settings
-from worker.topics import Topic, TopicsUnavailable, ensure_topics, worker_topics
+from worker.topics import Topic, TopicsUnavailable, differences, ensure_topics, worker_topics
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +136,57 @@ async def test_a_topic_that_another_worker_made_meanwhile_is_no_error_but_waits_
     monkeypatch.setattr(topics, "AIOKafkaAdminClient", LateAdmin)
     with pytest.raises(TopicsUnavailable, match=r"no leader within 0 s for second"):
         await ensure_topics([Topic("first", 1), Topic("second", 1)], timeout_s=0.0)
+
+
+class DescribingAdmin:
+    """Stands for a broker that has one topic: two partitions of one and two copies, and these settings."""
+
+    partitions: ClassVar = [{"replicas": [1]}, {"replicas": [1, 2]}]
+    answer: ClassVar[tuple[object, ...]] = ()
+
+    def __init__(self, **_: object) -> None: ...
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def describe_topics(self, names: list[str]) -> list[dict[str, object]]:
+        return [{"topic": name, "partitions": self.partitions} for name in names]
+
+    async def describe_configs(self, resources: list[object]) -> list[SimpleNamespace]:
+        return [SimpleNamespace(resources=[self.answer])]
+
+
+def configured(**settings: str) -> tuple[object, ...]:
+    entries = [(name.replace("_", "."), value, False, 1, False, []) for name, value in settings.items()]
+    return (0, "", 2, "posts", entries)
+
+
+async def test_every_way_in_which_an_existing_topic_differs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "AIOKafkaAdminClient", DescribingAdmin)
+    others = {"cleanup_policy": "compact", "retention_ms": "1000", "max_message_bytes": "5", "min_insync_replicas": "1"}
+    monkeypatch.setattr(DescribingAdmin, "answer", configured(**others, segment_ms="7"))
+    asked = Topic("posts", 4, retention_s=60.0, max_message_bytes=9)
+    assert await differences([asked], replication_factor=3) == {
+        "posts": (
+            "partitions 2 (asked 4)",
+            "replicas 1 to 2 (asked 3)",
+            "cleanup.policy compact (asked delete)",
+            "retention.ms 1000 (asked 60000)",
+            "max.message.bytes 5 (asked 9)",
+            "min.insync.replicas 1 (asked 2)",
+        )
+    }
+
+
+async def test_settings_that_may_not_be_read_are_a_difference_beside_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(topics, "AIOKafkaAdminClient", DescribingAdmin)
+    monkeypatch.setattr(DescribingAdmin, "partitions", [{"replicas": [1]}])
+    monkeypatch.setattr(DescribingAdmin, "answer", (29, "no", 2, "posts", []))
+    told = await differences([Topic("posts", 2)])
+    assert told["posts"] == (
+        "partitions 1 (asked 2)",
+        "its settings cannot be read: TopicAuthorizationFailedError",
+    )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from worker.errors import DeadReason
 from worker.messages import OMISSIONS, DeadLetterHeaders, from_milliseconds
 from worker.records import ConsumedRecord, Place
 
@@ -46,8 +47,7 @@ class DeadLetter:
 
 def read_letter(record: ConsumedRecord) -> DeadLetter:
     """The dead letter in a record of its topic. Raises NotADeadLetter."""
-    # of a name given twice the last counts: ours stand behind the post's own
-    said = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers if name in _OURS}
+    said = _said(record)
     if missing := [name for name in _NEEDED if name not in said]:
         raise NotADeadLetter(f"received a record without the headers {', '.join(missing)}, expected a dead letter")
     return DeadLetter(
@@ -59,12 +59,26 @@ def read_letter(record: ConsumedRecord) -> DeadLetter:
         failed_at=said.get("failed_at", ""),
         attempts=_number(said, "attempts") if "attempts" in said else None,
         key=record.key,
-        value=record.value,
+        value=value_as_it_came(record),
         headers=tuple((name, value) for name, value in record.headers if name not in _OURS),
         omitted_bytes={
             part: _number(said, f"{part}.omitted_bytes") for part in OMISSIONS if f"{part}.omitted_bytes" in said
         },
     )
+
+
+def value_as_it_came(record: ConsumedRecord) -> bytes | None:
+    """The value of the post that a record of the dead-letter topic is about.
+
+    A post of neither key nor value lies there with an empty value: aiokafka sends no record of neither.
+    """
+    had_neither = record.key is None and not record.value and _said(record).get("error.reason") == DeadReason.NO_KEY
+    return None if had_neither else record.value
+
+
+def _said(record: ConsumedRecord) -> dict[str, str]:
+    """What our headers say; of a name given twice the last counts, for ours stand behind the post's own."""
+    return {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers if name in _OURS}
 
 
 def _number(said: Mapping[str, str], name: str) -> int:

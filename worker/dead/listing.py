@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mner_model.fields import format_timestamp
-from worker.dead.letter import DeadLetter, NotADeadLetter, read_letter
+from worker.dead.letter import DeadLetter, NotADeadLetter, read_letter, value_as_it_came
 from worker.errors import DeadReason, ExitStatus
 from worker.foreground import quiet_clients, run_in_foreground, say
 from worker.messages import from_milliseconds
@@ -164,7 +164,7 @@ def _whole(record: ConsumedRecord) -> dict[str, Any]:
         "published_at": format_timestamp(from_milliseconds(record.timestamp)),
         "headers": [{"name": name, **text_or_base64("value", value)} for name, value in record.headers],
         **text_or_base64("key", record.key),
-        **text_or_base64("value", record.value),
+        **text_or_base64("value", value_as_it_came(record)),
     }
 
 
@@ -176,8 +176,11 @@ def _lines(record: ConsumedRecord) -> Iterator[Text]:
     yield Text(str(Place.of(record)), "bold red")
     for name, text in about:
         yield Text.assemble((f"{printable(name):<{width}}", "bold"), f"  {printable(text)}")
-    yield Text(f"value, {len(record.value or b''):,} bytes", "bold")
-    for line in _shown(record.value).splitlines():
+    if (value := value_as_it_came(record)) is None:
+        yield Text.assemble((f"{'value':<{width}}", "bold"), "  (null)")
+        return
+    yield Text(f"value, {len(value):,} bytes", "bold")
+    for line in _shown(value).splitlines():
         yield Text(printable(line))
 
 

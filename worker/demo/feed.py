@@ -75,12 +75,18 @@ async def feed(settings: Settings, options: FeedOptions) -> ExitStatus:
         sending = asyncio.create_task(send_all())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, sending.cancel)
-        with suppress(asyncio.CancelledError):
-            await sending
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_CONFIRMATIONS_S if sending.cancelled() else None):
-                await sender.settle()
-        logger.info("%s", sender.summary())
+        patience_s: float | None = LAST_CONFIRMATIONS_S
+        try:
+            with suppress(asyncio.CancelledError):
+                await sending
+                patience_s = None
+        finally:  # also where it stops on an error
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(patience_s):
+                        await sender.settle()
+            finally:
+                logger.info("%s", sender.summary())
         return ExitStatus.DONE if sender.all_confirmed else ExitStatus.FAILED
 
 
@@ -108,13 +114,13 @@ class Sender:
         while len(self._open) > down_to or (self._open and self._open[0][1].done()):
             post, confirmation = self._open[0]
             await asyncio.wait({confirmation})  # awaited itself, it would be cancelled with us
-            self._open.popleft()
             try:
                 confirmation.result()
             except MessageSizeTooLargeError as error:
                 self._refuse(post, error)
             else:
                 self.confirmed += 1
+            self._open.popleft()  # one that failed otherwise stays: it is not confirmed
 
     @property
     def all_confirmed(self) -> bool:

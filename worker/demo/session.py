@@ -22,6 +22,7 @@ from worker.demo.summary import print_summary
 from worker.demo.worker_process import WorkerEnded, WorkerProcess, worker_environ
 from worker.embedded import EmbeddedBroker, EmbeddedRedis, EmbeddedServerFailed, free_port
 from worker.errors import ExitStatus
+from worker.foreground import write_into_the_void
 from worker.record_view import JsonLines, RecordView, Terminal
 from worker.scrape import Scrape
 from worker.settings import Settings
@@ -90,6 +91,9 @@ def run_demo(options: DemoOptions, environ: Mapping[str, str] = os.environ) -> E
             with progress.step("Redis, embedded, in memory"):
                 stack.enter_context(around.redis)
             return asyncio.run(_Demo(options, progress, around, settings, worker_env).run())
+    except BrokenPipeError:  # whoever read our output has seen enough, of the summary too
+        write_into_the_void()
+        return ExitStatus.FAILED if options.once else ExitStatus.DONE
     except (EmbeddedServerFailed, WorkerEnded, TopicsUnavailable, KafkaError, OSError) as error:
         progress.failed(str(error))
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -155,9 +159,6 @@ class _Demo:
         except (AnswersStopped, WorkerEnded) as error:
             self._progress.failed(str(error))
             return False
-        except BrokenPipeError:  # whoever read our output has seen enough
-            _write_into_the_void()
-            return False
         finally:
             for task in (feeding, *alongside):
                 task.cancel()
@@ -200,11 +201,6 @@ async def _until_done(task: asyncio.Task[None], alongside: tuple[asyncio.Task[No
     for finished in (*alongside, task):
         if finished.done() and not finished.cancelled():
             finished.result()
-
-
-def _write_into_the_void() -> None:
-    """Python flushes standard output once more as it ends, and would complain of the broken pipe again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _view() -> RecordView:

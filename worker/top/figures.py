@@ -30,6 +30,10 @@ class Reading:
     """Between those two pages."""
     problem: str = ""
     """Why there is no page."""
+    address: str = ""
+    """Which of the addresses that the URL's host name has; empty where the host is no name, or leads nowhere."""
+    dialled: str = ""
+    """The URL with that address in it."""
 
     def rates(self, name: str, label: str) -> dict[str, float]:
         """Per second, by the values of a label."""
@@ -68,8 +72,8 @@ class Figures:
     """Mean."""
     lag: Mapping[str, float]
     """By topic and partition."""
-    open_posts: float
-    oldest_open_post_s: float
+    open_posts: float | None
+    oldest_open_post_s: float | None
     cache_hit_ratio: Mapping[str, float | None]
     """By tier: hits of all look-ups; errors count as misses."""
     images_per_s: Mapping[str, float]
@@ -82,11 +86,22 @@ class Figures:
     gpu_memory_bytes: float | None
     shadow: Shadow | None = field(default=None)
 
+    @property
+    def answering(self) -> int:
+        """How many of the workers these figures are of."""
+        return sum(worker["answers"] for worker in self.workers)
+
+    @property
+    def lag_total(self) -> float | None:
+        """None where no worker tells of a partition."""
+        return sum(self.lag.values()) if self.lag else None
+
     def as_json(self) -> dict[str, Any]:
         """One JSON object."""
         fields = {name: getattr(self, name) for name in self.__slots__ if name not in ("at", "has_rates", "shadow")}
         shadow = self.shadow and {name: getattr(self.shadow, name) for name in self.shadow.__slots__}
-        return {"at": format_timestamp(self.at), **fields, "lag_total": sum(self.lag.values()), "shadow": shadow}
+        totals = {"workers_answering": self.answering, "lag_total": self.lag_total}
+        return {"at": format_timestamp(self.at), **fields, **totals, "shadow": shadow}
 
 
 def figures(readings: Sequence[Reading], at: datetime) -> Figures:
@@ -116,8 +131,8 @@ def figures(readings: Sequence[Reading], at: datetime) -> Figures:
         batch_posts=change.mean("mner_batch_posts"),
         batch_padding_ratio=change.mean("mner_batch_padding_ratio"),
         lag=_lag(pages),
-        open_posts=now.total("mner_open_posts"),
-        oldest_open_post_s=max((page.total("mner_oldest_open_post_age_seconds") for page in pages), default=0.0),
+        open_posts=now.total("mner_open_posts") if pages else None,
+        oldest_open_post_s=max((page.total("mner_oldest_open_post_age_seconds") for page in pages), default=None),
         cache_hit_ratio={
             tier: _ratio(change.total("mner_cache_requests_total", tier=tier, result="hit"), requests)
             for tier in now.by("mner_cache_requests_total", "tier")
@@ -134,15 +149,10 @@ def figures(readings: Sequence[Reading], at: datetime) -> Figures:
 
 
 def _worker(reading: Reading) -> dict[str, Any]:
-    page = reading.page
-    if page is None:
-        return {"url": reading.url, "answers": False, "problem": reading.problem}
-    return {
-        "url": reading.url,
-        "answers": True,
-        "models": page.labels_of("mner_model_info"),
-        "redis": _redis(page),
-    }
+    place = {"url": reading.url, **({"address": reading.address} if reading.address else {})}
+    if (page := reading.page) is None:
+        return {**place, "answers": False, "problem": reading.problem}
+    return {**place, "answers": True, "models": page.labels_of("mner_model_info"), "redis": _redis(page)}
 
 
 def _redis(page: Scrape) -> str:

@@ -16,6 +16,24 @@ NOTHING = "–"
 GAP = "   "
 
 
+def head(figures: Figures, interval_s: float, *, is_own: bool) -> Text:
+    """What it is, of how many workers, when.
+
+    is_own  nobody named a worker: then there may be others, which the figures are not of
+    """
+    answering, known = figures.answering, len(figures.workers)
+    workers = f"{known} worker{'' if known == 1 else 's'}"
+    of = f"figures of {workers}" if answering == known else f"figures of {answering} of {workers}"
+    line = Text.assemble(("mner-worker top", "bold reverse"), "  ")
+    line.append(of if answering else f"{workers}, no answer", "" if answering == known else "yellow")
+    if answering:
+        line.append(f", over {interval_s:g} s" if figures.has_rates else ", rates come next", "dim")
+    line.append(f"  {figures.at.astimezone():%H:%M:%S}  Ctrl-C ends", "dim")
+    if is_own:
+        line.append("\nthe one on this machine; --url HOST:PORT for all workers behind a host name", "dim")
+    return line
+
+
 def table(figures: Figures) -> RenderableType:
     """As wide as it is let; lines fold between figures."""
     grid = Table.grid(padding=(0, 2), expand=True)
@@ -23,7 +41,7 @@ def table(figures: Figures) -> RenderableType:
     grid.add_column(ratio=1)
     for worker in figures.workers:
         grid.add_row("worker", _worker(worker))
-    if not any(worker["answers"] for worker in figures.workers):
+    if not figures.answering:
         return grid
     grid.add_row("", "")
     grid.add_row("posts/s", _named(_rates(figures.posts_per_s, figures.has_rates), bad=("dead",)))
@@ -51,6 +69,8 @@ def table(figures: Figures) -> RenderableType:
 
 def _worker(worker: Mapping[str, Any]) -> Text:
     line = Text.assemble((printable(worker["url"]), "bold"), "  ")
+    if "address" in worker:
+        line.append(f"{printable(worker['address'])}  ")
     if not worker["answers"]:
         return line.append(f"does not answer: {printable(worker['problem'])}", "red")
     line.append(", ".join(map(_model, worker["models"])) or "no model yet")

@@ -53,6 +53,23 @@ def test_what_a_letter_goes_without_is_known_with_its_size() -> None:
     assert read_letter(as_read(least)).omitted_bytes == {"value": 50, "headers": 3}
 
 
+@pytest.mark.parametrize(
+    ("reason", "key", "value", "as_it_came"),
+    [
+        (DeadReason.NO_KEY, None, b"", None),
+        (DeadReason.NOT_JSON, None, b"", b""),
+        (DeadReason.NO_KEY, b"k", b"", b""),
+        (DeadReason.SCHEMA, b"k", None, None),
+    ],
+)
+def test_a_post_of_neither_key_nor_value_had_no_value_though_its_letter_has_an_empty_one(
+    reason: DeadReason, key: bytes | None, value: bytes | None, as_it_came: bytes | None
+) -> None:
+    post = consumed(key, value, headers=[("error.reason", b"no_key")])
+    letter = dead_letter(post, reason, "", topic="posts.dead", attempts=1, failed_at=FAILED_AT)
+    assert read_letter(as_read(letter)).value == as_it_came
+
+
 def test_a_reason_of_a_later_version_is_read_as_it_is() -> None:
     headers = {"error.reason": b"too_boring", "source.topic": b"p", "source.partition": b"0", "source.offset": b"1"}
     letter = read_letter(consumed(headers=headers.items()))

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from worker.broker import client_options
 from worker.demo.feed import FeedOptions, Sender, feed, paced
@@ -137,6 +137,34 @@ async def test_only_what_the_broker_confirmed_counts_as_sent() -> None:
     await sender.settle()
     assert sender.summary() == "1 posts sent, 2 refused"
     assert not sender.all_confirmed
+
+
+async def test_what_the_broker_failed_to_take_is_not_confirmed() -> None:
+    producer = SlowProducer()
+    sender = Sender(producer, "posts")
+    for value in (b"one", b"two", b"three"):
+        await sender.send(post_line(value, 1))
+    producer.confirmations[0].set_result(None)
+    producer.confirmations[1].set_exception(KafkaTimeoutError())
+    with pytest.raises(KafkaTimeoutError):
+        await sender.settle()
+    assert sender.summary() == "1 posts sent, 2 not confirmed"
+
+
+@pytest.mark.integration
+async def test_where_it_stops_on_an_error_it_says_how_many_were_sent(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def two_and_no_more(*_: object) -> AsyncIterator[PostLine]:
+        for number in (1, 2):
+            yield post_line(b'{"id": "a", "text": "Rome"}', number)
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr("worker.demo.feed._posts", two_and_no_more)
+    caplog.set_level("INFO")
+    with pytest.raises(OSError, match="the disk is gone"):
+        await feed(settings, FeedOptions(1_000.0, posts=Path("gone")))
+    assert caplog.messages[-1] == "2 posts sent"
 
 
 @pytest.mark.integration

@@ -69,6 +69,17 @@ def test_a_worker_that_does_not_answer_is_said_so_and_the_others_go_on() -> None
     assert told.posts_per_s["tagged"] == 1
 
 
+def test_of_workers_that_do_not_answer_nothing_is_told_rather_than_nothing_to_do() -> None:
+    told = figures([Reading("gone", problem="no connection")], NOW).as_json()
+    assert (told["lag_total"], told["open_posts"], told["oldest_open_post_s"]) == (None, None, None)
+    assert told["workers_answering"] == 0
+
+
+def test_the_lag_of_a_worker_without_partitions_is_not_known() -> None:
+    told = figures([Worker().reading()], NOW).as_json()
+    assert (told["lag_total"], told["open_posts"]) == (None, 0)
+
+
 def test_gauges_of_workers_are_added_except_the_oldest_which_is_the_oldest_of_all() -> None:
     one, other = Worker(), Worker("other")
     one.metrics.open_posts(3, 0.5)

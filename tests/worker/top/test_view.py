@@ -8,7 +8,7 @@ from worker.errors import DeadReason
 from worker.metrics import Metrics
 from worker.scrape import Scrape
 from worker.top.figures import Reading, figures
-from worker.top.view import table
+from worker.top.view import head, table
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -72,3 +72,25 @@ def test_where_nobody_answers_nothing_is_made_of_nothing() -> None:
 def test_without_an_interval_no_rate_is_made_up() -> None:
     page = busy_worker().page
     assert "tagged" not in shown(Reading("one", page))
+
+
+def headed(*readings: Reading, is_own: bool = False) -> str:
+    return head(figures(readings, NOW), 2.0, is_own=is_own).plain
+
+
+def test_the_head_says_how_many_workers_the_figures_are_of() -> None:
+    worker, gone = busy_worker(), Reading("gone", problem="x")
+    assert "figures of 1 worker, over 2 s" in headed(worker)
+    assert "figures of 2 workers," in headed(worker, worker)
+    assert "figures of 1 of 2 workers," in headed(worker, gone)
+    assert "2 workers, no answer  " in headed(gone, gone)
+
+
+def test_where_nobody_named_a_worker_it_is_said_that_there_may_be_others() -> None:
+    assert "--url HOST:PORT" in headed(busy_worker(), is_own=True)
+    assert "--url" not in headed(busy_worker())
+
+
+def test_workers_behind_one_name_are_told_apart_by_their_addresses() -> None:
+    text = shown(Reading("http://worker:8080/metrics", problem="x", address="10.0.0.3"))
+    assert "http://worker:8080/metrics  10.0.0.3  does not answer" in text

@@ -16,6 +16,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
+from worker import logs
 from worker.offset_tracker import CommitPoint
 from worker.positions import Partition, Read
 
@@ -43,9 +44,9 @@ class ConsumerOptions:
     metadata_max_age_s: float = 5.0
     """Five minutes, the default, is how long a worker would sit idle after its topic was made anew."""
 
-    def consumer(self) -> AIOKafkaConsumer:
+    def consumer(self) -> "GroupConsumer":
         """The aiokafka consumer that reads the posts."""
-        return AIOKafkaConsumer(
+        return GroupConsumer(
             **self.client,
             group_id=self.group,
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
@@ -65,6 +66,32 @@ class ConsumerOptions:
 
 class Client(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread without the thread: aiokafka's consumer in the loop where everything else is.
+class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """aiokafka's consumer, whose commits fail in silence once nobody waits for them any more.
+
+    It shields each commit's request from whoever gives up waiting, and asyncio writes a traceback for each of them that
+    fails afterwards: in an outage, all do.
+    """
+
+    async def start(self) -> None:
+        """Connect and join the group."""
+        await super().start()
+        commit = self._coordinator._do_commit_offsets
+
+        async def commit_or_fail_in_silence(*offsets: Any) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.add_done_callback(_retrieved)
+            await commit(*offsets)
+
+        self._coordinator._do_commit_offsets = commit_or_fail_in_silence
+
+
+def _retrieved(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
 
     Two busy threads pass the interpreter to one another every 5 ms, and each read would wait for that twice. Heartbeats
     have nothing to fear from this loop, which is never busy for long: models compute in threads of their own.
@@ -77,6 +104,7 @@ class Client(driver.AIOKafkaConsumerThread):
         super().__init__(consumer, loop=loop, thread_loop=loop, **kwargs)
 
     async def maybe_start(self) -> bool:
+        self._uncommitted = logs.Recurring(logger, "not committed, the offsets are kept")
         """Start it unless it was; whether this call did."""
         if self._started.is_set():
             return False
@@ -180,11 +208,15 @@ class Client(driver.AIOKafkaConsumerThread):
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
                 await consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError, TimeoutError) as error:
-            logger.info("not committed, the offsets are kept: %r", error)
+        except (CommitFailedError, IllegalStateError) as error:
+            logger.info("not committed, the group has moved on: %r", error)
+            return False
+        except TimeoutError:
+            self._uncommitted.happened(f"no answer within {COMMIT_TIMEOUT_S:g} s")
             return False
         return len(offsets) == len(points)
 
+        self._uncommitted.ended("committed again")
     def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # Faust's own would fail where there is none
         """The end of a partition as last told by the broker; None where it was not, or is no longer ours."""
         state = _states(self._ensure_consumer()).get(tp)

@@ -100,6 +100,12 @@ class Metrics:
         commits = self.counter(
             "commits_total", "Attempts to commit what is done, by whether the broker took them.", "result"
         )
+        refused = self.gauge(
+            "model_refused",
+            "1 while the checkpoint read last was refused and another one is at work, by whose.",
+            "model",
+        )
+        self._model_refused = {role: refused.labels(role) for role in get_args(ModelRole)}
         self._commits = {result: commits.labels(result) for result in get_args(CommitResult)}
         self._redis_up: Gauge | None = None
 
@@ -164,6 +170,10 @@ class Metrics:
     def shadow(self) -> "ShadowMetrics":
         """Metrics of a second model; call once, and only where there is one, so that no other worker shows zeros."""
         return ShadowMetrics(self)
+    def model_refused(self, role: ModelRole, refused: bool) -> None:
+        """The checkpoint in this role was read: it was refused, or it is at work."""
+        self._model_refused[role].set(refused)
+
 
     def gpu_memory(self, read_bytes: Callable[[], float]) -> None:
         """Exposes GPU memory, read at each scrape; call once, and only with CUDA, so that no CPU worker shows a 0."""

@@ -106,7 +106,9 @@ class Pipeline:
 
     async def _reload(self, role: ModelRole, slot: ModelSlot) -> None:
         before = slot.current
-        if not await slot.reload():
+        read = await slot.reload()
+        self.metrics.model_refused(role, not read)
+        if not read:
             self.metrics.model_reload(role, "refused")
         elif slot.current is not before:
             self.metrics.model_reload(role, "swapped")

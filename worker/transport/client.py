@@ -17,6 +17,7 @@ from faust.types import TP
 from mode.utils.futures import maybe_async
 
 from worker import logs
+from worker.broker import last_answer
 from worker.offset_tracker import CommitPoint
 from worker.positions import Partition, Read
 
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 COMMIT_TIMEOUT_S = 5.0
 SEEK_TIMEOUT_S = 30.0
+# They are asked for every five seconds, and come with every fetch.
+END_KNOWN_FOR_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,6 @@ class ConsumerOptions:
         )
 
 
-class Client(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread without the thread: aiokafka's consumer in the loop where everything else is.
 class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
     """aiokafka's consumer, whose commits fail in silence once nobody waits for them any more.
 
@@ -92,6 +93,8 @@ def _retrieved(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
+class Client(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread without the thread: aiokafka's consumer in the loop where everything else is.
 
     Two busy threads pass the interpreter to one another every 5 ms, and each read would wait for that twice. Heartbeats
     have nothing to fear from this loop, which is never busy for long: models compute in threads of their own.
@@ -102,9 +105,9 @@ def _retrieved(task: asyncio.Task[None]) -> None:
 
     def __init__(self, consumer: "Consumer", *, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
         super().__init__(consumer, loop=loop, thread_loop=loop, **kwargs)
+        self._uncommitted = logs.Recurring(logger, "not committed, the offsets are kept")
 
     async def maybe_start(self) -> bool:
-        self._uncommitted = logs.Recurring(logger, "not committed, the offsets are kept")
         """Start it unless it was; whether this call did."""
         if self._started.is_set():
             return False
@@ -214,13 +217,19 @@ def _retrieved(task: asyncio.Task[None]) -> None:
         except TimeoutError:
             self._uncommitted.happened(f"no answer within {COMMIT_TIMEOUT_S:g} s")
             return False
+        self._uncommitted.ended("committed again")
         return len(offsets) == len(points)
 
-        self._uncommitted.ended("committed again")
+    def last_answer(self) -> float | None:
+        """When a broker last answered this consumer anything, by `time.monotonic`; None where it has no connection."""
+        return None if self._consumer is None else last_answer(self._consumer._client)
+
     def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # Faust's own would fail where there is none
-        """The end of a partition as last told by the broker; None where it was not, or is no longer ours."""
+        """The end of a partition; None where no broker has told it for half a minute, or it is no longer ours."""
         state = _states(self._ensure_consumer()).get(tp)
-        return None if state is None else state.highwater
+        if state is None or state.timestamp is None or time.time() - state.timestamp / 1000 > END_KNOWN_FOR_S:
+            return None
+        return int(state.highwater)
 
     async def refresh_ends(self) -> None:
         """Ask where the partitions end: that comes with fetches otherwise, and none are made while nothing is taken.
@@ -233,7 +242,8 @@ def _retrieved(task: asyncio.Task[None]) -> None:
                 ends = await consumer.end_offsets(assigned)
             for partition, state in _states(consumer).items():
                 if partition in ends:
-                    state.highwater = ends[partition]
+                    # as aiokafka does with what a fetch tells
+                    state.highwater, state.timestamp = ends[partition], int(time.time() * 1000)
 
     @staticmethod
     def _positions(consumer: AIOKafkaConsumer) -> dict[TP, int]:

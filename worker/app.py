@@ -10,21 +10,21 @@ import logging
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, cast
 
 from faust import Stream
 from faust.types import TP
 
 from worker import logs, tracing
-from worker.broker import start_when_a_broker_answers, wait_for_topics
+from worker.broker import last_answer, start_when_a_broker_answers, wait_for_topics
 from worker.delivery import Delivery, Limits, Pipeline
 from worker.errors import ExitStatus, Fatal, SettingsRefused
 from worker.hard_exit import HardExit
 from worker.health import HealthServer, HealthState
 from worker.metrics import Metrics
 from worker.positions import Fetch
-from worker.publisher import Publisher, new_producer
+from worker.publisher import KafkaProducer, Publisher, new_producer
 from worker.reloading import Reloadable, Reloading
 from worker.settings import Settings
 from worker.topics import worker_topics
@@ -96,7 +96,7 @@ class Worker:
     def __init__(self, settings: Settings, pipeline_factory: PipelineFactory) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.health = HealthState()
+        self.health = HealthState(broker_silent_after_s=settings.session_timeout_s)
         self.metrics.ready(lambda: not self.health.why_not_ready())
         self.hard_exit = HardExit()
         self._reloading = Reloading(settings)
@@ -121,10 +121,7 @@ class Worker:
 
             producer = new_producer(settings)
             stack.push_async_callback(self.hard_exit.in_time, producer.stop, LEAVE_TIMEOUT_S)
-            if not await self._unless(stop, start_when_a_broker_answers(producer, settings.brokers)):
-                return ExitStatus.DONE
-            outgoing = [topic.name for topic in worker_topics(settings) if topic.name != settings.posts_topic]
-            if not await self._unless(stop, wait_for_topics(producer, outgoing)):
+            if not await self._unless(stop, self._until_brokers_are_ready(producer)):
                 return ExitStatus.DONE
 
             app = new_app(settings, stack.enter_context(tempfile.TemporaryDirectory(prefix="mner-worker-")))
@@ -139,6 +136,21 @@ class Worker:
             self._connect(app, delivery)
             _spare_the_garbage_collector()
             return await self._serve(app, delivery, pipeline, stop)
+
+    async def _until_brokers_are_ready(self, producer: KafkaProducer) -> None:
+        """One answers and has all topics; /ready says what is waited for."""
+        settings, health = self.settings, self.health
+
+        def missing(topics: Sequence[str]) -> None:
+            health.waiting_for = f"topic {', '.join(topics)}" if topics else ""
+
+        health.waiting_for = "a broker"
+        health.broker.begin()
+        health.broker.hear(lambda: last_answer(producer.client))
+        self.metrics.broker_silence(health.broker.silence_s)
+        await start_when_a_broker_answers(producer, settings.brokers)
+        health.waiting_for = ""
+        await wait_for_topics(producer, [topic.name for topic in worker_topics(settings)], missing)
 
     def _connect(self, app: WorkerApp, delivery: Delivery) -> None:
         """Lead the app's fetches into the delivery, and tell it when partitions come and go."""
@@ -172,6 +184,7 @@ class Worker:
             health.assigned = True
             logger.info("partitions of %s: %s", settings.posts_topic, sorted(number for _, number in partitions))
 
+        health.broker.hear(app.consumer.last_answer)
         app.on_partitions_revoked.connect(cast("Any", revoked))
         app.on_partitions_assigned.connect(cast("Any", assigned))
 
@@ -207,7 +220,9 @@ class Worker:
 
     async def _report(self, consumer: Consumer, delivery: Delivery) -> None:
         while True:
+            self.health.broker.tell()
             self.metrics.open_posts(delivery.open_posts, delivery.oldest_open_s())
+            self.metrics.forget_lag()
             for (topic, partition), posts in consumer.lag().items():
                 self.metrics.lag(topic, partition, posts)
             await asyncio.sleep(REPORT_INTERVAL_S)

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from worker.settings import Settings
@@ -62,17 +63,33 @@ async def start_when_a_broker_answers(client: Client, brokers: tuple[str, ...]) 
             return
 
 
-async def wait_for_topics(client: TopicClient, topics: Iterable[str]) -> None:
+def last_answer(client: AIOKafkaClient) -> float | None:
+    """When any broker last answered this client anything, by `time.monotonic`; None where it has no connection.
+
+    A connection is among the client's only once a broker has answered on it, and remembers when the last answer came.
+    """
+    return max((connection._last_action for connection in client._conns.values()), default=None)
+
+
+async def wait_for_topics(
+    client: TopicClient, topics: Iterable[str], missing: Callable[[Sequence[str]], None] | None = None
+) -> None:
     """However long it takes; says so while it waits.
+
+    missing  is told which are not there yet, after each look and once none is
 
     A worker that read posts before there is a topic for the answers would make dead letters of them.
     """
     wanted, wait_s = list(topics), FIRST_WAIT_S
     while errors := await topic_errors(client, wanted):
+        if missing is not None:
+            missing(list(errors))
         for topic, error in errors.items():
             logger.warning("topic %s: %r%s; looking again in %.1f s", topic, error, remedy(topic, error), wait_s)
         await asyncio.sleep(wait_s)
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+    if missing is not None:
+        missing([])
 
 
 async def topic_errors(client: TopicClient, topics: Iterable[str]) -> dict[str, KafkaError]:

@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from worker.broker_contact import BrokerContact
 from worker.errors import AddressUnavailable
 from worker.metrics import Metrics
 from worker.settings import Settings
@@ -56,14 +57,18 @@ class Work:
 class HealthState:
     """What is known of the worker's health.
 
-    assigned    the group has given this worker its share of the partitions (which may be none, with many workers)
-    model_warm  the model is loaded and has run once
-    draining    the worker finishes what it holds and takes nothing new
-    tagging     posts in the pipeline
-    publishing  posts whose answers wait for the broker's confirmation
+    model_warm   the model is loaded and has run once
+    waiting_for  what it cannot begin without and has not got, such as "a broker" or "topic posts"; else empty
+    assigned     the group has given this worker its share of the partitions (which may be none, with many workers)
+    broker       how long none has answered
+    draining     the worker finishes what it holds and takes nothing new
+    tagging      posts in the pipeline
+    publishing   posts whose answers wait for the broker's confirmation
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, broker_silent_after_s: float = 45.0) -> None:
+        self.broker = BrokerContact(broker_silent_after_s, clock)
+        self.waiting_for = ""
         self.assigned = False
         self.model_warm = False
         self.draining = False
@@ -93,7 +98,9 @@ class HealthState:
             reason
             for reason, holds in (
                 ("the model is not warm", not self.model_warm),
-                ("no partitions are assigned", not self.assigned),
+                (f"waiting for {self.waiting_for}", self.waiting_for),
+                ("no partitions are assigned", not self.waiting_for and not self.assigned),
+                (f"no broker has answered for {self.broker.silence_s():.0f} s", self.broker.is_silent),
                 ("the worker is draining", self.draining),
             )
             if holds

@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 # What they tell of every rebalance and connection is ours to say in a line, or nobody's to read.
 CHATTY = ("faust", "mode", "aiokafka", "asyncio")
-REPEATED_AFTER_S = 10.0
+REPEATED_AFTER_S = 60.0
 
 about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
 """What all lines of this task are about, such as the window it answers; set it anew, and it ends with the task."""
 
 
 class FewRepeats(logging.Filter):
-    """Lets a library say one thing once in ten seconds: without a broker aiokafka says the same 40 times a second."""
+    """Lets a library complain of one thing once a minute: without a broker aiokafka does so 40 times a second."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -27,14 +27,43 @@ class FewRepeats(logging.Filter):
         self._said_at: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written; ours always are."""
-        if record.name.partition(".")[0] not in CHATTY:
+        """Whether the record is to be written; ours always are, and what is no complaint."""
+        if record.levelno < logging.WARNING or record.name.partition(".")[0] not in CHATTY:
             return True
         what, now = (record.name, str(record.msg)), self._clock()
         if now - self._said_at.get(what, -REPEATED_AFTER_S) < REPEATED_AFTER_S:
             return False
         self._said_at[what] = now
         return True
+
+
+class Recurring:
+    """Warns of a thing of ours that happens again and again: at once, then once a minute and how often it was."""
+
+    def __init__(self, logger: logging.Logger, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._what = what
+        self._clock = clock
+        self._times = 0
+        self._said_at = 0.0
+
+    def happened(self, why: str) -> None:
+        """It happened, perhaps again."""
+        self._times += 1
+        now = self._clock()
+        if self._times == 1:
+            self._logger.warning("%s: %s", self._what, why)
+        elif now - self._said_at >= REPEATED_AFTER_S:
+            self._logger.warning("%s, %d times by now: %s", self._what, self._times, why)
+        else:
+            return
+        self._said_at = now
+
+    def ended(self, what: str) -> None:
+        """It no longer happens, if it did."""
+        if self._times:
+            self._logger.warning("%s, after %d times", what, self._times)
+        self._times = 0
 
 
 class JsonLines(logging.Formatter):
@@ -80,8 +109,7 @@ def configure(level: str, style: Literal["text", "json"]) -> None:
     All of a library's is never told: aiokafka's debug lines have whole requests in them, posts and all.
     """
     handler = logging.StreamHandler(sys.stderr)
-    if level != "DEBUG":
-        handler.addFilter(FewRepeats())
+    handler.addFilter(FewRepeats())
     handler.setFormatter(JsonLines() if style == "json" else PlainLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     quieter = logging.INFO if level == "DEBUG" else max(logging.WARNING, logging.getLevelNamesMapping()[level])

@@ -83,7 +83,10 @@ class Metrics:
             "oldest_open_post_age_seconds", "Time since the oldest open post was taken; 0 when none is open."
         )
         self._lag = self.gauge(
-            "lag", "Posts between the committed offset and the end of the partition.", "topic", "partition"
+            "lag",
+            "Posts between the committed offset and the end of the partition; absent while no broker tells of that.",
+            "topic",
+            "partition",
         )
         self._model_info = self.gauge("model_info", "The model that tags, always 1.", "name", "fingerprint", "device")
         reloads = self.counter(
@@ -97,6 +100,12 @@ class Metrics:
             for role in get_args(ModelRole)
             for result in get_args(ReloadResult)
         }
+        refused = self.gauge(
+            "model_refused",
+            "1 while the checkpoint read last was refused and another one is at work, by whose.",
+            "model",
+        )
+        self._model_refused = {role: refused.labels(role) for role in get_args(ModelRole)}
         commits = self.counter(
             "commits_total", "Attempts to commit what is done, by whether the broker took them.", "result"
         )
@@ -161,6 +170,10 @@ class Metrics:
         """Another checkpoint took over in this role, or could not be loaded."""
         self._model_reloads[role, result].inc()
 
+    def model_refused(self, role: ModelRole, refused: bool) -> None:
+        """The checkpoint in this role was read: it was refused, or it is at work."""
+        self._model_refused[role].set(refused)
+
     def shadow(self) -> "ShadowMetrics":
         """Metrics of a second model; call once, and only where there is one, so that no other worker shows zeros."""
         return ShadowMetrics(self)
@@ -184,12 +197,18 @@ class Metrics:
         """What is done was committed, or is kept for the next time."""
         self._commits[result].inc()
 
+    def broker_silence(self, read_seconds: Callable[[], float]) -> None:
+        """Exposes how long no broker has answered, read at each scrape; call once, when one is first asked."""
+        self.gauge("broker_silence_seconds", "Time since any broker last answered this worker anything.").set_function(
+            read_seconds
+        )
+
     def ready(self, is_ready: Callable[[], bool]) -> None:
         """Exposes what /ready says, read at each scrape; call once."""
         self.gauge("ready", "1 when the worker is ready, as /ready says, else 0.").set_function(is_ready)
 
     def forget_lag(self) -> None:
-        """Partitions changed hands: lag of those given away is another worker's to tell."""
+        """Partitions changed hands, whose lag is another worker's to tell, or no broker tells where they end."""
         self._lag.clear()
 
     def render(self, accept: str = "") -> tuple[bytes, str]:

@@ -121,7 +121,9 @@ class Pipeline:
     async def _reload(self, role: ModelRole, slot: ModelSlot) -> bool:
         """Whether another model is at work now."""
         before = slot.current
-        if not await slot.reload():
+        read = await slot.reload()
+        self.metrics.model_refused(role, not read)
+        if not read:
             self.metrics.model_reload(role, "refused")
         elif slot.current is not before:
             self.metrics.model_reload(role, "swapped")

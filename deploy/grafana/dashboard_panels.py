@@ -117,7 +117,7 @@ WAITING: list[Panel] = [
     timeseries(
         "Lag by partition",
         (8, 7),
-        "Posts between the committed offset and the end of each partition.",
+        "Posts between the committed offset and the end of each partition; none is shown while no broker tells.",
         "short",
         (LAG, "{{topic}}/{{partition}}"),
         stacked=True,
@@ -132,9 +132,11 @@ WAITING: list[Panel] = [
     timeseries(
         "Oldest open post",
         (8, 7),
-        "Time since the oldest open post was taken in. Late images make seconds of it; minutes are a stall.",
+        "Time since the oldest open post was taken in. Late images make seconds of it; minutes are a stall. And how "
+        "long no broker has answered a worker: while that is more than seconds, lag is not known.",
         "s",
         (f"mner_oldest_open_post_age_seconds{{{OURS}}}", "{{instance}}"),
+        (f"mner_broker_silence_seconds{{{OURS}}}", "{{instance}}, no broker"),
     ),
 ]
 

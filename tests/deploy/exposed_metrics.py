@@ -8,13 +8,14 @@ from worker.metrics import Metrics
 def exposed_labels():
     """Every metric on a worker's page before its first post, with the values of those labels that are closed.
 
-    Those are among them that only a worker with a GPU, a Redis or a shadow model has.
+    Those are among them that only a worker with a GPU, a Redis, a shadow model or, sooner or later, a broker has.
     """
     metrics = Metrics()
     metrics.gpu_memory(float)
     metrics.redis_up(True)
     metrics.shadow()
     metrics.ready(bool)
+    metrics.broker_silence(float)
     page = metrics.render()[0].decode()
     # series of these come with partitions and a model
     labels = {name: {} for name in re.findall(r"^# TYPE (mner_\w+) gauge", page, re.MULTILINE)}

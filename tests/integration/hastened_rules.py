@@ -1,7 +1,7 @@
 """The deployed Prometheus rules with a faster clock, so that a test need not wait for a quarter of an hour.
 
-Nothing but times is touched: each rule's `for` and each range in an expression (`[5m]`) by one factor, and each group
-is evaluated every second. What a rule compares, and with what, stays as it is deployed.
+Nothing but times is touched: each rule's `for` and each range and offset in an expression (`[5m]`) by one factor, and
+each group is evaluated every second. What a rule compares, and with what, stays as it is deployed.
 """
 
 import re
@@ -20,7 +20,9 @@ def write_hastened(rules: Path, folder: Path, factor: float) -> Path:
         for group in groups:
             group["interval"] = "1s"  # as often as is scraped, however rarely it is otherwise
             for rule in group["rules"]:
-                rule["expr"] = re.sub(r"(?<=\[)\w+(?=\])", lambda time: _divided(time[0], factor), rule["expr"])
+                rule["expr"] = re.sub(
+                    r"(?<=\[)\w+(?=\])|(?<=offset )\w+", lambda time: _divided(time[0], factor), rule["expr"]
+                )
                 if "for" in rule:
                     rule["for"] = _divided(rule["for"], factor)
         (folder / path.name).write_text(yaml.safe_dump({"groups": groups}), encoding="utf-8")

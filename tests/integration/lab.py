@@ -93,14 +93,24 @@ class WorkerProcess:
         except aiohttp.ClientError:
             return False
 
+    async def why_not_ready(self) -> list[str]:
+        """The reasons of /ready; it must answer."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self._base_url}/ready") as response:
+            reasons: list[str] = (await response.json())["why_not"]
+            return reasons
+
     async def metric(self, name: str) -> float:
         """The value of a metric without labels; 0 where nobody answers."""
+        lines = (await self.metrics_page()).splitlines()
+        return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), 0.0)
+
+    async def metrics_page(self) -> str:
+        """What /metrics says; empty where nobody answers."""
         try:
             async with aiohttp.ClientSession() as http, http.get(f"{self._base_url}/metrics") as response:
-                lines = (await response.text()).splitlines()
+                return await response.text()
         except aiohttp.ClientError:
-            return 0.0
-        return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), 0.0)
+            return ""
 
     def kill(self) -> None:
         """As a crash would: kill -9."""

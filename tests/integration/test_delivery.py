@@ -157,13 +157,16 @@ async def test_a_post_whose_key_alone_is_too_large_for_a_dead_letter_does_not_st
 
 async def test_a_worker_waits_for_topics_that_are_missing_and_says_which(make_lab, kafka_bootstrap):
     lab = make_lab(kafka_bootstrap)
-    worker = lab.start_worker()
+    worker = lab.start_worker(MNER_LOG_LEVEL="DEBUG")
     await until(
         lambda: f"topic {lab.entities_topic}.per" in worker.log and "`mner-worker topics`" in worker.log,
         "the worker to say so",
         explain=lab.logs,
     )
-    assert not await worker.is_ready()
+    (reason,) = await worker.why_not_ready()
+    assert reason.startswith("waiting for topic ")
+    assert lab.posts_topic in reason
+    assert worker.log.count(" aiokafka") < 10
     await lab.open()
     await lab.send(10)
     await lab.until_all_answered()
@@ -198,6 +201,7 @@ async def test_a_worker_waits_for_its_broker_and_says_so(make_lab, tmp_path):
     lab = make_lab(f"127.0.0.1:{port}")
     worker = lab.start_worker()
     await until(lambda: f"no broker at 127.0.0.1:{port}" in worker.log, "the worker to say so", explain=lab.logs)
+    assert "waiting for a broker" in await worker.why_not_ready()
     with EmbeddedBroker(tmp_path / "late", port):
         await lab.open()
         await lab.send(10)

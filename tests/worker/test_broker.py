@@ -1,11 +1,20 @@
 import asyncio
 import ssl
+from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from worker import broker
-from worker.broker import client_options, remedy, start_when_a_broker_answers, topic_errors, wait_for_topics
+from worker.broker import (
+    client_options,
+    last_answer,
+    remedy,
+    start_when_a_broker_answers,
+    topic_errors,
+    wait_for_topics,
+)
 from worker.settings import Settings
 
 
@@ -94,13 +103,22 @@ async def test_topics_that_cannot_be_used_are_told_with_the_reason():
 @pytest.mark.usefixtures("_at_once", "_impatient")
 async def test_it_waits_for_topics_and_says_what_makes_them(caplog):
     client = TopicClient("posts")
-    waiting = asyncio.create_task(wait_for_topics(client, ["posts", "entities"]))
+    told: list[Sequence[str]] = []
+    waiting = asyncio.create_task(wait_for_topics(client, ["posts", "entities"], told.append))
     await asyncio.wait([waiting], timeout=0.1)
     assert not waiting.done()
     client.topics.add("entities")
     await waiting
+    assert told[0] == ["entities"]
+    assert told[-1] == []
     assert caplog.messages[0].startswith("topic entities: ")
     assert "`mner-worker topics` makes it" in caplog.messages[0]
+
+
+@pytest.mark.parametrize(("answers", "last"), [([], None), ([3.0, 7.0, 5.0], 7.0)])
+def test_the_last_answer_is_that_of_any_connection(answers, last):
+    connections = {number: SimpleNamespace(_last_action=at) for number, at in enumerate(answers)}
+    assert last_answer(SimpleNamespace(_conns=connections)) == last
 
 
 def test_an_error_that_nobody_knows_a_remedy_for_ends_the_sentence_as_it_is():

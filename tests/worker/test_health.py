@@ -100,6 +100,30 @@ def test_more_posts_do_not_excuse_a_batch_that_is_not_made(state: HealthState, c
             assert state.why_not_live() == ["2 posts are in the pipeline and no batch was made for 61 s"]
 
 
+def test_a_worker_that_waits_says_for_what_rather_than_what_that_leads_to(state: HealthState) -> None:
+    state.model_warm = True
+    state.waiting_for = "topic posts"
+    assert state.why_not_ready() == ["waiting for topic posts"]
+    state.waiting_for = ""
+    assert state.why_not_ready() == ["no partitions are assigned"]
+
+
+def test_a_worker_that_no_broker_answers_is_live_and_not_ready_until_one_does(clock: Clock) -> None:
+    state = HealthState(clock, broker_silent_after_s=45)
+    state.model_warm = state.assigned = True
+    answered_at = clock.now_s
+    state.broker.hear(lambda: answered_at)
+    state.broker.begin()
+    clock.now_s += 45
+    state.beat()
+    assert state.why_not_ready() == []
+    clock.now_s += 2
+    assert state.why_not_ready() == ["no broker has answered for 47 s"]
+    assert state.why_not_live() == []
+    answered_at = clock.now_s
+    assert state.why_not_ready() == []
+
+
 def test_a_warm_worker_with_partitions_is_ready_until_it_drains(state: HealthState) -> None:
     state.model_warm = state.assigned = True
     assert state.why_not_ready() == []

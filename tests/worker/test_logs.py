@@ -79,17 +79,46 @@ def test_libraries_errors_are_told_at_every_level():
     assert not logging.getLogger("aiokafka").isEnabledFor(logging.WARNING)
 
 
-def test_a_library_says_one_thing_once_in_ten_seconds_and_we_say_all(caplog):
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_a_flood_of_a_librarys_complaints_is_one_line_at_every_level(level, capsys):
+    logs.configure(level, "text")
+    for topic in range(100):
+        logging.getLogger("aiokafka.cluster").error("Topic %s not found in cluster metadata", topic)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_library_complains_of_one_thing_once_a_minute_and_we_say_all(caplog):
     now = 100.0
     few = logs.FewRepeats(clock=lambda: now)
 
-    def passes(name, message):
-        return few.filter(logging.LogRecord(name, logging.ERROR, "", 0, message, (), None))
+    def passes(name, message, level=logging.ERROR):
+        return few.filter(logging.LogRecord(name, level, "", 0, message, (), None))
 
     assert passes("aiokafka.client", "no connection to %s")
     assert not passes("aiokafka.client", "no connection to %s")
     assert passes("aiokafka.client", "something else")
     assert passes("worker.app", "mine")
     assert passes("worker.app", "mine")
-    now = 110.0
+    assert passes("aiokafka.consumer", "assigned %s", logging.INFO)
+    assert passes("aiokafka.consumer", "assigned %s", logging.INFO)
+    now = 160.0
     assert passes("aiokafka.client", "no connection to %s")
+
+
+def test_what_happens_again_and_again_is_said_at_once_then_once_a_minute_with_a_count_and_when_it_ends(caplog):
+    now = 100.0
+    recurring = logs.Recurring(logging.getLogger("worker.somewhere"), "not done", clock=lambda: now)
+    recurring.ended("done")
+    for _ in range(30):
+        recurring.happened("no answer")
+        now += 5
+    recurring.ended("done again")
+    recurring.ended("done again")
+    recurring.happened("no answer")
+    assert caplog.messages == [
+        "not done: no answer",
+        "not done, 13 times by now: no answer",
+        "not done, 25 times by now: no answer",
+        "done again, after 30 times",
+        "not done: no answer",
+    ]

@@ -107,6 +107,21 @@ def test_readiness_is_read_at_each_scrape() -> None:
     assert [sample(metrics, "ready"), sample(metrics, "ready")] == [0, 1]
 
 
+def test_silence_of_the_brokers_is_told_once_one_is_asked_and_read_at_each_scrape() -> None:
+    metrics, silence_s = Metrics(), [2.0, 3.5]
+    assert sample(metrics, "broker_silence_seconds") is None
+    metrics.broker_silence(lambda: silence_s.pop(0))
+    assert [sample(metrics, "broker_silence_seconds"), sample(metrics, "broker_silence_seconds")] == [2.0, 3.5]
+
+
+def test_a_refusal_is_told_of_until_the_next_checkpoint_is_read() -> None:
+    metrics = Metrics()
+    metrics.model_refused("live", True)
+    assert [sample(metrics, "model_refused", model=role) for role in ("live", "shadow")] == [1, 0]
+    metrics.model_refused("live", False)
+    assert sample(metrics, "model_refused", model="live") == 0
+
+
 def test_lag_of_partitions_given_away_is_forgotten() -> None:
     metrics = Metrics()
     metrics.lag("posts", 0, 40)

@@ -99,6 +99,10 @@ def reloads(pipeline: Pipeline) -> dict[str, float]:
     return {line.split('"')[3]: float(line.split()[-1]) for line in lines}
 
 
+def is_refused(pipeline: Pipeline) -> bool:
+    return pipeline.metrics.registry.get_sample_value("mner_model_refused", {"model": "live"}) == 1
+
+
 async def test_records_after_a_reload_are_the_new_models_and_say_so() -> None:
     async with serving(Checkpoints(OneName("a"), OneName("b"))) as pipeline:
         before = await model_of_a_post(pipeline)
@@ -151,9 +155,19 @@ async def test_what_cannot_be_read_is_refused_and_the_model_at_work_goes_on(
         await pipeline.reload()
         assert await model_of_a_post(pipeline) == "a"
         assert reloads(pipeline) == {"swapped": 0, "refused": 1}
+        assert is_refused(pipeline)
         assert str(error) in caplog.text
         await pipeline.reload()
         assert await model_of_a_post(pipeline) == "b"
+        assert not is_refused(pipeline)
+
+
+async def test_a_refusal_is_over_when_the_checkpoint_is_back_that_is_at_work() -> None:
+    async with serving(Checkpoints(OneName("a"), CheckpointError("no such file"), OneName("a"))) as pipeline:
+        await pipeline.reload()
+        assert is_refused(pipeline)
+        await pipeline.reload()
+        assert not is_refused(pipeline)
 
 
 async def test_the_same_checkpoint_again_changes_nothing() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from worker.offset_tracker import CommitPoint
 from worker.positions import Positions, Read
 from worker.transport import Consumer
+from worker.transport.client import Client
 
 ZERO = TP("posts", 0)
 ONE = TP("posts", 1)
@@ -245,7 +247,7 @@ async def test_lag_counts_from_what_was_committed():
     assert consumer.lag() == {ZERO: 2, ONE: 4}
 
 
-async def test_lag_grows_while_nothing_is_read_and_stays_as_it_was_where_the_broker_does_not_tell():
+async def test_lag_grows_while_nothing_is_read_and_a_question_that_fails_is_asked_again():
     broker = Broker(p0=9)
     consumer = Offline(broker)
     await consumer.messages()
@@ -256,6 +258,19 @@ async def test_lag_grows_while_nothing_is_read_and_stays_as_it_was_where_the_bro
     broker.end_errors.append(TimeoutError())
     await consumer.refresh_ends()
     assert consumer.lag() == {ZERO: 30}
+
+
+@pytest.mark.parametrize(("told_s_ago", "end"), [(20, 40), (40, None), (None, None)])
+def test_an_end_is_known_for_half_a_minute_after_a_broker_told_it(told_s_ago, end):
+    told_at = None if told_s_ago is None else (time.time() - told_s_ago) * 1000
+    state = SimpleNamespace(highwater=40, timestamp=told_at)
+    assignment = SimpleNamespace(tps={ZERO}, state_value=lambda partition: state)
+    client = Client.__new__(Client)
+    client._consumer = SimpleNamespace(
+        _subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    )
+    assert client.highwater(ZERO) == end
+    assert client.highwater(ONE) is None
 
 
 @settings(max_examples=80, deadline=None)

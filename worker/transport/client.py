@@ -16,6 +16,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
+from worker import logs
+from worker.broker import last_answer
 from worker.offset_tracker import CommitPoint
 from worker.positions import Partition, Read
 
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 COMMIT_TIMEOUT_S = 5.0
 SEEK_TIMEOUT_S = 30.0
+# They are asked for every five seconds, and come with every fetch.
+END_KNOWN_FOR_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,9 @@ class ConsumerOptions:
     metadata_max_age_s: float = 5.0
     """Five minutes, the default, is how long a worker would sit idle after its topic was made anew."""
 
-    def consumer(self) -> AIOKafkaConsumer:
+    def consumer(self) -> "GroupConsumer":
         """The aiokafka consumer that reads the posts."""
-        return AIOKafkaConsumer(
+        return GroupConsumer(
             **self.client,
             group_id=self.group,
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
@@ -63,6 +67,32 @@ class ConsumerOptions:
         )
 
 
+class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """aiokafka's consumer, whose commits fail in silence once nobody waits for them any more.
+
+    It shields each commit's request from whoever gives up waiting, and asyncio writes a traceback for each of them that
+    fails afterwards: in an outage, all do.
+    """
+
+    async def start(self) -> None:
+        """Connect and join the group."""
+        await super().start()
+        commit = self._coordinator._do_commit_offsets
+
+        async def commit_or_fail_in_silence(*offsets: Any) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.add_done_callback(_retrieved)
+            await commit(*offsets)
+
+        self._coordinator._do_commit_offsets = commit_or_fail_in_silence
+
+
+def _retrieved(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
 class Client(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread without the thread: aiokafka's consumer in the loop where everything else is.
 
@@ -75,6 +105,7 @@ class Client(driver.AIOKafkaConsumerThread):
 
     def __init__(self, consumer: "Consumer", *, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
         super().__init__(consumer, loop=loop, thread_loop=loop, **kwargs)
+        self._uncommitted = logs.Recurring(logger, "not committed, the offsets are kept")
 
     async def maybe_start(self) -> bool:
         """Start it unless it was; whether this call did."""
@@ -180,15 +211,25 @@ class Client(driver.AIOKafkaConsumerThread):
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
                 await consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError, TimeoutError) as error:
-            logger.info("not committed, the offsets are kept: %r", error)
+        except (CommitFailedError, IllegalStateError) as error:
+            logger.info("not committed, the group has moved on: %r", error)
             return False
+        except TimeoutError:
+            self._uncommitted.happened(f"no answer within {COMMIT_TIMEOUT_S:g} s")
+            return False
+        self._uncommitted.ended("committed again")
         return len(offsets) == len(points)
 
+    def last_answer(self) -> float | None:
+        """When a broker last answered this consumer anything, by `time.monotonic`; None where it has no connection."""
+        return None if self._consumer is None else last_answer(self._consumer._client)
+
     def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # Faust's own would fail where there is none
-        """The end of a partition as last told by the broker; None where it was not, or is no longer ours."""
+        """The end of a partition; None where no broker has told it for half a minute, or it is no longer ours."""
         state = _states(self._ensure_consumer()).get(tp)
-        return None if state is None else state.highwater
+        if state is None or state.timestamp is None or time.time() - state.timestamp / 1000 > END_KNOWN_FOR_S:
+            return None
+        return int(state.highwater)
 
     async def refresh_ends(self) -> None:
         """Ask where the partitions end: that comes with fetches otherwise, and none are made while nothing is taken.
@@ -201,7 +242,8 @@ class Client(driver.AIOKafkaConsumerThread):
                 ends = await consumer.end_offsets(assigned)
             for partition, state in _states(consumer).items():
                 if partition in ends:
-                    state.highwater = ends[partition]
+                    # as aiokafka does with what a fetch tells
+                    state.highwater, state.timestamp = ends[partition], int(time.time() * 1000)
 
     @staticmethod
     def _positions(consumer: AIOKafkaConsumer) -> dict[TP, int]:

@@ -178,7 +178,7 @@ class Consumer(driver.Consumer):
         return committed
 
     async def refresh_ends(self) -> None:
-        """Learn where the partitions end, also while nothing is read; what the broker does not tell stays as it was."""
+        """Learn where the partitions end, also while nothing is read; what no broker tells is unknown after a while."""
         if not self._committed or self.rebalancing:
             return
         try:
@@ -186,8 +186,12 @@ class Consumer(driver.Consumer):
         except (KafkaError, TimeoutError) as error:
             logger.debug("not told where the partitions end: %r", error)
 
+    def last_answer(self) -> float | None:
+        """When a broker last answered this consumer anything, by `time.monotonic`; None where it has no connection."""
+        return self._thread.last_answer()
+
     def lag(self) -> dict[Partition, int]:
-        """How far each partition's committed offset is behind its end, as far as the broker has told."""
+        """How far each partition's committed offset is behind its end, where a broker has told it lately."""
         ends = {partition: self._thread.highwater(TP(*partition)) for partition in self._committed}
         return {
             partition: max(0, end - self._committed[partition]) for partition, end in ends.items() if end is not None

@@ -152,7 +152,10 @@ def _worker(reading: Reading) -> dict[str, Any]:
     place = {"url": reading.url, **({"address": reading.address} if reading.address else {})}
     if (page := reading.page) is None:
         return {**place, "answers": False, "problem": reading.problem}
-    return {**place, "answers": True, "models": page.labels_of("mner_model_info"), "redis": _redis(page)}
+    about = {"models": page.labels_of("mner_model_info"), "redis": _redis(page)}
+    is_ready = bool(page.total("mner_ready")) if page.has("mner_ready") else None
+    silence_s = page.total("mner_broker_silence_seconds") if page.has("mner_broker_silence_seconds") else None
+    return {**place, "answers": True, "is_ready": is_ready, "broker_silence_s": silence_s, **about}
 
 
 def _redis(page: Scrape) -> str:

@@ -12,6 +12,7 @@ from worker.top.figures import Figures, Quantiles, Shadow
 
 FINGERPRINT_CHARACTERS = 12
 PARTITIONS_SHOWN = 12
+BROKER_SILENT_S = 30.0  # as long as lag is told without one
 NOTHING = "–"
 GAP = "   "
 
@@ -74,8 +75,13 @@ def _worker(worker: Mapping[str, Any]) -> Text:
     if not worker["answers"]:
         return line.append(f"does not answer: {printable(worker['problem'])}", "red")
     line.append(", ".join(map(_model, worker["models"])) or "no model yet")
-    redis = worker["redis"]
-    return line.append(f"  Redis {redis}", "red" if redis == "down" else "")
+    redis, silence_s = worker["redis"], worker["broker_silence_s"]
+    line.append(f"  Redis {redis}", "red" if redis == "down" else "")
+    if worker["is_ready"] is False:
+        line.append("  not ready", "red")
+    if silence_s is not None and silence_s >= BROKER_SILENT_S:
+        line.append(f"  no broker answers for {silence_s:.0f} s", "red")
+    return line
 
 
 def _model(model: Mapping[str, str]) -> str:

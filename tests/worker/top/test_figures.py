@@ -115,6 +115,14 @@ def test_a_redis_that_is_not_configured_is_not_down(is_up: bool | None, word: st
     assert figures([worker.reading()], NOW).workers[0]["redis"] == word
 
 
+def test_a_worker_tells_whether_it_is_ready_and_how_long_no_broker_has_answered() -> None:
+    old, cut_off = Worker("old"), Worker("cut off")
+    cut_off.metrics.ready(lambda: False)
+    cut_off.metrics.broker_silence(lambda: 95.0)
+    told = figures([old.reading(), cut_off.reading()], NOW).workers
+    assert [(worker["is_ready"], worker["broker_silence_s"]) for worker in told] == [(None, None), (False, 95.0)]
+
+
 def test_reloads_of_the_live_model_and_of_the_shadow_are_told_apart() -> None:
     worker = Worker()
     worker.metrics.shadow().model("next", "f" * 64, "cpu")

@@ -55,6 +55,17 @@ def test_every_figure_of_a_busy_worker_is_shown_with_its_name() -> None:
     assert [figure for figure in expected if figure not in text.replace("\u00a0", " ")] == []
 
 
+def test_a_worker_that_is_cut_off_is_seen_to_be() -> None:
+    def line(silence_s: float, *, is_ready: bool) -> str:
+        metrics = Metrics()
+        metrics.ready(lambda: is_ready)
+        metrics.broker_silence(lambda: silence_s)
+        return shown(Reading("one", Scrape(metrics.render()[0].decode()))).splitlines()[0].rstrip()
+
+    assert line(2.0, is_ready=True).endswith("Redis unused")
+    assert line(95.4, is_ready=False).endswith("Redis unused  not ready  no broker answers for 95 s")
+
+
 def test_it_fits_a_usual_terminal_and_is_never_wider_than_it() -> None:
     lines = shown(busy_worker(partitions=64), width=80).splitlines()
     assert len(lines) <= 23

@@ -35,6 +35,7 @@ ShadowOutcome = Literal["compared", "dropped", "failed"]
 ShadowVerdict = Literal["both", "live_only", "shadow_only"]
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+STAGE_SECONDS = (0.0001, 0.00025, 0.0005, *SECONDS)  # decoding a post takes less than a millisecond
 POSTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 
@@ -53,7 +54,8 @@ class Metrics:
         self._post_latency = self.histogram(
             "post_latency_seconds", "From a post's broker timestamp to confirmation of its answer.", SECONDS
         )
-        stages = self.histogram("stage_seconds", "Time spent in each stage of the path of a post.", SECONDS, "stage")
+        help_text = "Time spent in each stage of the path of a post."
+        stages = self.histogram("stage_seconds", help_text, STAGE_SECONDS, "stage")
         self._stages = {stage: stages.labels(stage) for stage in get_args(Stage)}
         self._batch_posts = self.histogram("batch_posts", "Posts in one call of the model.", POSTS)
         self._batch_padding = self.histogram(

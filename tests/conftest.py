@@ -6,6 +6,7 @@ On busy machines small models are many times slower with more threads.
 import io
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for the processes that tests start
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell that started the tests in the background; commands that are tested with Ctrl-C would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def _cache(metrics: Scrape) -> str:
 
 def _own_latency(metrics: Scrape) -> str:
     own = [metrics.quantile("mner_post_latency_seconds", share) for share in (0.5, 0.95)]
-    return f"the worker's own histogram, by its buckets: {_milliseconds(own[0])} and {_milliseconds(own[1])}"
+    return f"the worker's own histogram: {_milliseconds(own[0])} and {_milliseconds(own[1])}"
 
 
 def _milliseconds(seconds: float | None) -> str:

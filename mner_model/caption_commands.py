@@ -121,20 +121,16 @@ def caption(
             try:
                 images[file] = _picture(captioner, file)
             except ImageUndecodable as error:
-                errors[file] = f"cannot be decoded: {error}"
+                errors[file] = str(error)
+                say(f"mner-model: {file}: cannot be decoded: {error}")
             except OSError as error:
                 errors[file] = f"cannot be read: {reason(error)}"
+                say(f"mner-model: {file}: {errors[file]}")
+        refused += len(errors)
         captions = dict(zip(images, captioner.caption(list(images.values()), beam, max_words), strict=True))
         for file in some:
-            if file in errors:
-                refused += 1
-                say(f"mner-model: {file}: {errors[file]}")
             if as_json:
-                answer = (
-                    {"error": errors[file].removeprefix("cannot be decoded: ")}
-                    if file in errors
-                    else {"caption": captions[file]}
-                )
+                answer = {"error": errors[file]} if file in errors else {"caption": captions[file]}
                 click.echo(json.dumps({"file": file, **answer}, ensure_ascii=False))
             elif file in captions:
                 click.echo(f"{file}\t{captions[file]}")

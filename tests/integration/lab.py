@@ -33,6 +33,10 @@ class ApacheKafka(EmbeddedBroker):
 
     name = "apache-kafka"
 
+    def __init__(self, directory: Path) -> None:
+        """directory: as of the embedded one."""
+        super().__init__(directory, free_port(in_a_row=2))  # the second is its controller's
+
     def start(self, timeout_s: float = 90.0) -> Self:
         """As the embedded one; a cold JVM on a busy machine takes its time."""
         return super().start(timeout_s)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from worker.embedded import EmbeddedBroker, EmbeddedRedis, EmbeddedServerFailed, log_tail
+from worker import embedded
+from worker.embedded import EmbeddedBroker, EmbeddedRedis, EmbeddedServerFailed, free_port, log_tail
 
 pytestmark = pytest.mark.integration
 
@@ -37,6 +38,21 @@ def listens(port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+def test_a_free_port_is_none_that_an_outgoing_connection_may_take() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as lent:
+        assert lent.getsockname()[1] not in embedded.PORTS_NOT_LENT
+    assert all(free_port() in embedded.PORTS_NOT_LENT for _ in range(100))
+
+
+def test_free_ports_in_a_row_go_around_those_that_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = free_port(in_a_row=8)
+    monkeypatch.setattr(embedded, "PORTS_NOT_LENT", range(first, first + 8))
+    with socket.create_server(("127.0.0.1", first + 3)):
+        assert {free_port(in_a_row=3) for _ in range(20)} <= {first, first + 4, first + 5}
+        with pytest.raises(EmbeddedServerFailed, match=f"no 6 free ports in a row .* {first} to {first + 7}"):
+            free_port(in_a_row=6)
 
 
 @pytest.fixture

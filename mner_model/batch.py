@@ -1,7 +1,7 @@
 """Posts as tensors: one padded batch of numbers, the same for training and serving."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,6 +13,8 @@ from torch import Tensor
 from mner_model.soft_targets import SoftTargetBatch, SoftTargets, collate_soft_targets
 from mner_model.text_pieces import PieceBatch, TextPieces, collate_pieces
 from mner_model.vocabulary import PADDING, Alphabet
+
+BATCH_MAX_TOKENS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,22 @@ def features_fingerprint(posts: Iterable[Features]) -> str:
             read.append(pieces.token_piece.tolist())
         digest.update(repr(read).encode())
     return digest.hexdigest()
+
+
+def rows_by_length(lengths: Sequence[int], max_tokens: int = BATCH_MAX_TOKENS) -> Iterator[list[int]]:
+    """Which posts go through the model together: those of like length, the shortest first, those without tokens never.
+
+    lengths     [posts]  in tokens
+    max_tokens  token places (posts × longest) of those together; a longer post goes alone
+    """
+    rows: list[int] = []
+    for i in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: lengths[i]):
+        if rows and (len(rows) + 1) * lengths[i] > max_tokens:
+            yield rows
+            rows = []
+        rows.append(i)
+    if rows:
+        yield rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -289,6 +289,7 @@ def _trained_words(model: MultimodalTagger) -> int:
 
 
 def _for_storage(value: Tensor) -> Tensor:
+    """Matrices, most of what there is, in float16; other weights as they are."""
     value = value.detach().cpu().contiguous()
     return value.to(torch.float16) if value.dtype == torch.float32 and value.dim() == 2 else value
 

@@ -178,7 +178,7 @@ class ModelConfig(_Config):
 class TrainingConfig(_Config):
     """The recipe: length-bucketed batches, a moving average of the weights, chosen on validation.
 
-    The learning rates rise over the first `warmup_share` of all steps; then, by `schedule`, they fall to a twentieth by
+    The learning rates rise over the first `warmup_share` of all steps; then, by `schedule`, they fall towards 0 by
     the last step (linear), are divided by 1 + decay × passes done (inverse), or stay (constant).
     """
 

@@ -3,7 +3,8 @@
 A path's score is start[y₁] + Σ emission[t, y_t] + Σ transition[y_{t−1}, y_t] + end[y_n]; its probability is
 the softmax over all paths (Lafferty et al. 2001; Lample et al. 2016, section 2.2). Moves that BIO forbids
 (an I- tag that continues nothing) score −10,000 everywhere: in training, in the best path and in the marginals
-alike, so the three speak of one distribution. Gold must therefore be repaired before it comes here.
+alike, so the three speak of one distribution. Gold must therefore be repaired before it comes here, and emissions be
+far smaller than that price, as those of a trained tagger are.
 """
 
 from collections.abc import Sequence
@@ -37,12 +38,15 @@ class CRF(nn.Module):
     def log_likelihood(self, emissions: Tensor, mask: Tensor, tags: Tensor) -> Tensor:
         """Log-probability of each post's tags.
 
-        emissions  [batch, tokens, tags]  any real
+        emissions  [batch, tokens, tags]  finite, of a size far below 10,000
         mask       [batch, tokens]        True where a token is, left-aligned; the first column all True
         tags       [batch, tokens]        int64, ignored where mask is False
         returns    [batch]
+
+        Raises ValueError for other shapes and masks, as all of these methods do.
         """
         self._check(emissions, mask)
+        _check_shape("tags", tags, emissions.shape[:2])
         return self._path_score(emissions, mask, tags) - self._forward(emissions, mask)[1]
 
     def cross_entropy(self, emissions: Tensor, mask: Tensor, tags: Tensor, moves: Tensor) -> Tensor:
@@ -55,6 +59,9 @@ class CRF(nn.Module):
                                                     Knowledge Distillation"); −log-likelihood where all is certain
         """
         self._check(emissions, mask)
+        posts, tokens, size = emissions.shape
+        _check_shape("tags", tags, (posts, tokens, size))
+        _check_shape("moves", moves, (posts, tokens - 1, size, size))
         last = mask & ~mask.roll(-1, dims=1)
         last[:, -1] = mask[:, -1]
         # autocast would round the products with start and end
@@ -70,7 +77,7 @@ class CRF(nn.Module):
     def best_path(self, emissions: Tensor, mask: Tensor) -> list[list[int]]:
         """Viterbi: the most probable tags of each post, as lists as long as the post.
 
-        emissions [batch, tokens, tags], mask [batch, tokens] as in `log_likelihood`. Always sound BIO.
+        emissions [batch, tokens, tags], mask [batch, tokens] as in `log_likelihood`. Sound BIO with such emissions.
         """
         self._check(emissions, mask)
         moves = self._moves()
@@ -201,5 +208,14 @@ class CRF(nn.Module):
                 f"expected emissions [batch, tokens, {len(self.tagset)}] and mask [batch, tokens], "
                 f"got {list(emissions.shape)} and {list(mask.shape)}"
             )
-        if not bool(mask[:, 0].all()):
+        begins, holes = mask[:, 0].all(), (mask[:, 1:] & ~mask[:, :-1]).any()
+        if bool(begins & ~holes):
+            return
+        if not bool(begins):
             raise ValueError("expected at least one token in every post: the first column of mask has a False")
+        raise ValueError("expected a left-aligned mask, with every token of a post before its padding")
+
+
+def _check_shape(name: str, tensor: Tensor, expected: Sequence[int]) -> None:
+    if tuple(tensor.shape) != tuple(expected):
+        raise ValueError(f"expected {name} of the shape {list(expected)}, got {list(tensor.shape)}")

@@ -88,15 +88,12 @@ class MultimodalTagger(nn.Module):
             self.segment_emission = nn.Linear(dimension, len(segments))
             self.segment_crf = CRF(segments)
 
-    def forward(self, batch: Batch, word_dropout: float = 0.0) -> tuple[Tensor, Tensor | None]:
-        """Emissions [batch, tokens, tags] and modality weights [batch, tokens, modalities] (None: concatenation).
-
-        word_dropout  share of words read as unknown, in training
-        """
-        hidden, weights = self._read(batch, word_dropout)
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Emissions [batch, tokens, tags] and modality weights [batch, tokens, modalities] (None: concatenation)."""
+        hidden, weights = self._read(batch)
         return self.emission(hidden), weights
 
-    def _read(self, batch: Batch, word_dropout: float) -> tuple[Tensor, Tensor | None]:
+    def _read(self, batch: Batch, word_dropout: float = 0.0) -> tuple[Tensor, Tensor | None]:
         """What the emissions are made of, [batch, tokens, hidden], and the modality weights."""
         inputs: dict[str, Tensor] = {}
         everywhere = torch.ones(len(batch.mask), dtype=torch.bool, device=batch.mask.device)
@@ -125,20 +122,31 @@ class MultimodalTagger(nn.Module):
         fused, weights = self.fusion({name: self.dropout(value) for name, value in inputs.items()}, present)
         if self.config.batch_norm:
             normed = torch.zeros_like(fused)
-            normed[batch.mask] = self.batch_norm(fused[batch.mask])
+            normed[batch.mask] = self._normalized(fused[batch.mask])
             fused = normed
         hidden = self.dropout(fused)
         if self.config.entity_encoder != "none":
             hidden = self.dropout(self.entity_lstm(hidden, batch.mask))
         return hidden, weights
 
+    def _normalized(self, tokens: Tensor) -> Tensor:
+        """By batch norm [tokens, dimension]; a single one, which has no spread, by the statistics so far."""
+        norm = self.batch_norm
+        if len(tokens) > 1 or not self.training:
+            return norm(tokens)  # type: ignore[no-any-return]
+        return nn.functional.batch_norm(
+            tokens, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
+        )
+
     def loss(self, batch: Batch, word_dropout: float = 0.0, r_drop: float = 0.0) -> Tensor:
         """Mean negative log-likelihood of the gold tags per post, or cross-entropy to its soft targets.
 
+        word_dropout  share of words read as unknown
+        r_drop        of how far two readings with different dropout lie apart: this is half of Liang et al. 2021,
+                      eq. 4, the mean of the two losses, with an alpha of 2 × r_drop. Apart: ½ (KL(P₁‖P₂) + KL(P₂‖P₁))
+                      of the tags' softmax, summed over a post's tokens, mean over posts
+
         Raises ValueError for a batch that has neither.
-        r_drop  of how far two readings with different dropout lie apart: this is half of Liang et al. 2021, eq. 4, the
-                mean of the two losses, with an alpha of 2 × r_drop. Apart: ½ (KL(P₁‖P₂) + KL(P₂‖P₁)) of the tags'
-                softmax, summed over a post's tokens, mean over posts
         """
         first, emissions = self._loss_once(batch, word_dropout)
         if not r_drop:

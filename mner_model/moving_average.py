@@ -9,18 +9,22 @@ from torch import Tensor
 
 
 class MovingAverage:
-    """Exponential moving average of the trained weights (Polyak averaging), with a warm start."""
+    """Exponential moving average of the trained weights (Polyak averaging), with a warm start.
+
+    The statistics of batch norm are averaged with them, as they are of what the weights of their moment make.
+    """
 
     def __init__(self, model: torch.nn.Module, decay: float) -> None:
-        self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self._average = {name: p.detach().clone() for name, p in self._parameters.items()}
-        # the statistics of batch norm move by themselves, and belong to the weights of their moment
-        self._statistics = {
+        trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        statistics = {
             f"{path}.{name}": buffer
             for path, module in model.named_modules()
             if isinstance(module, torch.nn.BatchNorm1d)
             for name, buffer in module.named_buffers()
+            if buffer.is_floating_point()
         }
+        self._weights = trained | statistics
+        self._average = {name: weight.detach().clone() for name, weight in self._weights.items()}
         self._decay = decay
         self._steps = 0
 
@@ -30,11 +34,11 @@ class MovingAverage:
         self._steps += 1
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
         averages = list(self._average.values())
-        torch._foreach_lerp_(averages, [p.detach() for p in self._parameters.values()], 1 - decay)
+        torch._foreach_lerp_(averages, [weight.detach() for weight in self._weights.values()], 1 - decay)
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the averaged weights, with the statistics of batch norm as they are now."""
-        return {name: value.clone() for name, value in (self._average | self._statistics).items()}
+        """A copy of the averaged weights."""
+        return {name: average.clone() for name, average in self._average.items()}
 
     def state(self) -> dict[str, Any]:
         """For `restore`."""
@@ -49,7 +53,7 @@ class MovingAverage:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The model carries the averaged weights inside, and its own again afterwards."""
-        own = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        own = {name: weight.detach().clone() for name, weight in self._weights.items()}
         self._put(self._average)
         try:
             yield
@@ -58,5 +62,5 @@ class MovingAverage:
 
     @torch.no_grad()
     def _put(self, weights: Mapping[str, Tensor]) -> None:
-        for name, parameter in self._parameters.items():
-            parameter.copy_(weights[name])
+        for name, weight in self._weights.items():
+            weight.copy_(weights[name])

@@ -8,7 +8,7 @@ from torch import Tensor
 from mner_model.config import TrainingConfig
 from mner_model.model import MultimodalTagger
 
-_LAST_SHARE = 0.05  # of the learning rate at the last step
+_LEAST_SHARE = 0.05  # of the recipe's learning rate, on its way to 0
 
 
 def new_optimizer(model: MultimodalTagger, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -64,6 +64,6 @@ def new_schedule(
             return 1.0
         if config.schedule == "inverse":
             return 1.0 / (1.0 + config.decay * (step // steps_per_epoch))
-        return max(_LAST_SHARE, 1.0 - (step - warmup_steps) / max(1, steps - warmup_steps))
+        return max(_LEAST_SHARE, 1.0 - (step - warmup_steps) / max(1, steps - warmup_steps))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, share)

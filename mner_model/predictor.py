@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mner_model.batch import Features, features_fingerprint
+from mner_model.batch import BATCH_MAX_TOKENS, Features, features_fingerprint, rows_by_length
 from mner_model.checkpoint import Checkpoint, CheckpointError, DeviceUnavailable, load_checkpoint
 from mner_model.encoders import WordEncoder
 from mner_model.image_captions import ImageReader, load_image_reader
@@ -24,8 +24,6 @@ from mner_model.labels import Span
 from mner_model.model import TaggedPost
 from mner_model.text import Tokens, tokenize
 from mner_model.vocabulary import Vocabulary
-
-_BATCH_MAX_TOKENS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +208,7 @@ class Predictor:
         return words_vector(caption_words(caption), self.vocabulary, self.word_encoder)
 
     def predict(
-        self, posts: Sequence[Document | str], max_tokens: int = _BATCH_MAX_TOKENS, image_effect: bool = False
+        self, posts: Sequence[Document | str], max_tokens: int = BATCH_MAX_TOKENS, image_effect: bool = False
     ) -> list[Prediction]:
         """The mentions of each post, in order; a text without tokens has none. A string is a post of text alone.
 
@@ -225,10 +223,7 @@ class Predictor:
             _check_finite(document, f" of post {number} of {len(documents)}")
         tokens = [_tokens(document) for document in documents]
         predictions = [Prediction(())] * len(documents)
-        order = sorted((i for i in range(len(documents)) if len(tokens[i])), key=lambda i: len(tokens[i]))
-        while order:
-            rows = order[: _fitting([len(tokens[i]) for i in order], max_tokens)]
-            order = order[len(rows) :]
+        for rows in rows_by_length([len(of_post) for of_post in tokens], max_tokens):
             batch = self._checkpoint.preprocessing.collate([self._features(documents[i], tokens[i]) for i in rows])
             found = dict(zip(rows, self._model.tag(batch.to(self.device)), strict=True))
             effects = self._image_effects(documents, tokens, found) if image_effect else {}
@@ -351,14 +346,6 @@ def _prediction(
         start, end = tokens.starts[span.start], tokens.ends[span.end - 1]
         entities.append(PredictedEntity(start, end, span.type, text[start:end], confidence, weights, effect))
     return Prediction(tuple(entities))
-
-
-def _fitting(lengths: Sequence[int], max_tokens: int) -> int:
-    """How many of these ascending lengths fit one forward pass; at least one."""
-    count = 1
-    while count < len(lengths) and (count + 1) * lengths[count] <= max_tokens:
-        count += 1
-    return count
 
 
 def device_of(name: str) -> torch.device:

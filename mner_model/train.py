@@ -13,15 +13,13 @@ from typing import Any
 
 import torch
 
-from mner_model.batch import Features
+from mner_model.batch import Features, rows_by_length
 from mner_model.checkpoint import Checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example, mention_hashes
 from mner_model.evaluate import Evaluation, evaluate
 from mner_model.hashtags import HashtagSegmenter
 from mner_model.model import MultimodalTagger
-from mner_model.moving_average import MovingAverage
-from mner_model.optimization import l1_norm, learning_rates, new_optimizer, new_schedule
 from mner_model.preprocessing import Preprocessing
 from mner_model.provenance import made_with
 from mner_model.soft_target_file import TaughtPosts
@@ -29,6 +27,7 @@ from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.training_posts import TrainingReader, check_targets
 from mner_model.training_state import load_state, not_the_state, random_state, save_state, set_random_state
+from mner_model.training_step import TrainingDiverged, TrainingStep, precision_of
 from mner_model.training_story import (
     EpochReport,
     plain,
@@ -43,15 +42,8 @@ __all__ = ["EpochReport", "Trainer", "TrainingDiverged", "predict_word_tags"]
 
 _UNKNOWN_DEVIATION = 0.3  # of a first vector for a word without a pretrained one; about that of GloVe's own
 _SAVE_EVERY_S = 600.0
-_READ_FROM = (
-    "vectors",
-    "text_encoder",
-    "tokens",
-)  # told apart from the other data, as states of older versions do without
-
-
-class TrainingDiverged(ArithmeticError):
-    """The loss or its gradient is no finite number any more; the message says where, and which rates to lower."""
+# told apart from the other data, as states of older versions do without
+_READ_FROM = ("vectors", "text_encoder", "tokens")
 
 
 @dataclass
@@ -90,9 +82,6 @@ class Trainer:
         check_targets(model_config, config, is_taught=taught is not None)
         self.config = config
         self.device = device
-        self.precision = config.precision
-        if config.precision == "auto":
-            self.precision = "bfloat16" if torch.device(device).type == "cuda" else "float32"
         torch.manual_seed(config.seed)
         text_encoder, pieces = text or (None, None)
         about_text = text_encoder_story(text)  # before it is trained
@@ -114,6 +103,8 @@ class Trainer:
         self.model.to(device)
         reader = TrainingReader(self.preprocessing, self.model, config, taught)
         self._train = reader.posts(train)
+        if not len(self._train):
+            raise ValueError(f"expected training examples with tokens, got {len(train)} without any")
         self._validation = validation
         self._features_of_validation = {name: reader.validation(examples) for name, examples in validation.items()}
         self._seen = torch.tensor(sorted(mention_hashes(train)), dtype=torch.int64)
@@ -140,13 +131,10 @@ class Trainer:
         Raises TrainingDiverged where the loss is no number, TrainingStateError where the state cannot be used or kept.
         """
         batches_per_epoch = math.ceil(len(self._train) / self.config.batch_posts)
-        steps_per_epoch = math.ceil(batches_per_epoch / self.config.accumulated_batches)
-        self._optimizer = new_optimizer(self.model, self.config)
-        self._schedule = new_schedule(self._optimizer, self.config, steps_per_epoch)
-        self._average = MovingAverage(self.model, self.config.average_decay)
+        self._step = TrainingStep(self.model, self.config, self.device, batches_per_epoch)
         self._progress = _Progress()
         self._reports: list[EpochReport] = []
-        self._best_f1, self._best_weights = -1.0, self._average.weights()
+        self._best_f1, self._best_weights = -1.0, self._step.average.weights()
         if state_file is not None and self._restore(state_file):
             say(f"{state_file.name}: going on from pass {min(self._progress.epoch, self.config.epochs)}")
         self._state_file, self._saved_at = state_file, time.monotonic()
@@ -164,47 +152,20 @@ class Trainer:
         accumulated = self.config.accumulated_batches
         batches = self._train.batches(self.config, progress.epoch, progress.step * accumulated)
         while together := list(islice(batches, accumulated)):
-            self._step(together)
+            collated = [self.preprocessing.collate(posts) for posts in together]
+            progress.loss += self._step.take(collated, progress.epoch, progress.step * accumulated + 1)
+            progress.posts += sum(map(len, together))
             progress.step += 1
             if time.monotonic() - self._saved_at > _SAVE_EVERY_S:
                 self._save()
 
-    def _step(self, batches: Sequence[Sequence[Features]]) -> None:
-        """One step on the mean gradient of these batches."""
-        self._optimizer.zero_grad()
-        first = self._progress.step * self.config.accumulated_batches + 1
-        for number, posts in enumerate(batches, start=first):
-            batch = self.preprocessing.collate(posts).to(self.device)
-            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-                loss = self.model.loss(batch, self.config.word_dropout, self.config.r_drop)
-            value = float(loss.detach())
-            self._check_finite(number, "loss", value)
-            self._progress.loss += value * len(batch.mask)
-            self._progress.posts += len(batch.mask)
-            if self.config.l1:
-                loss = loss + self.config.l1 * l1_norm(self.model)
-            (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        self._check_finite(first + len(batches) - 1, "gradient", float(norm))
-        self._optimizer.step()
-        self._schedule.step()
-        self._average.update()
-
-    def _check_finite(self, batch: int, what: str, value: float) -> None:
-        if not math.isfinite(value):
-            rates = [f"{name} (now {rate:g})" for name, rate in learning_rates(self.model, self.config).items()]
-            raise TrainingDiverged(
-                f"the training diverged: in pass {self._progress.epoch}, batch {batch}, the {what} is {value}; "
-                f"lower {', '.join(rates)}"
-            )
-
     def _end_epoch(self, on_epoch: Callable[[EpochReport], None] | None) -> None:
         progress = self._progress
-        with self._average.applied():
+        with self._step.average.applied():
             scores = {name: self.score(name) for name in self._validation}
         report = EpochReport(progress.epoch, progress.loss / progress.posts, scores, best=False)
         if report.f1 > self._best_f1:
-            self._best_f1, self._best_weights = report.f1, self._average.weights()
+            self._best_f1, self._best_weights = report.f1, self._step.average.weights()
             report = replace(report, best=True)
         self._reports.append(report)
         self._progress = _Progress(progress.epoch + 1)
@@ -238,9 +199,7 @@ class Trainer:
         state = {
             "progress": vars(self._progress),
             "model": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "schedule": self._schedule.state_dict(),
-            "average": self._average.state(),
+            **self._step.state(),
             "best_f1": self._best_f1,
             "best_weights": self._best_weights,
             "reports": [report.to_json() for report in self._reports],
@@ -263,9 +222,7 @@ class Trainer:
     def _take(self, state: Mapping[str, Any]) -> None:
         self._progress = _Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._schedule.load_state_dict(state["schedule"])
-        self._average.restore(state["average"])
+        self._step.restore(state)
         self._best_f1, self._best_weights = state["best_f1"], state["best_weights"]
         self._reports = [EpochReport.from_json(report) for report in state["reports"]]
         set_random_state(state)
@@ -278,7 +235,7 @@ class Trainer:
             "best_epoch": best.epoch,
             "validation_lenient_f1": best.lenient_f1,
             "passes": [{"loss": report.loss, "validation_lenient_f1": report.lenient_f1} for report in self._reports],
-            "precision": self.precision,
+            "precision": precision_of(self.config, self.device),
             "made_with": made_with(self.device),
         }
 
@@ -289,14 +246,11 @@ def predict_word_tags(
     features: Sequence[Features],
     preprocessing: Preprocessing,
     device: str,
-    batch_posts: int = 64,
 ) -> list[tuple[str, ...]]:
     """Predicted tags of the gold words of each example, in order; a post without tokens gets O throughout."""
     model.eval()
-    order = sorted((i for i in range(len(examples)) if len(features[i])), key=lambda i: len(features[i]))
     tags: list[tuple[str, ...]] = [example.word_tags(()) for example in examples]
-    for start in range(0, len(order), batch_posts):
-        rows = order[start : start + batch_posts]
+    for rows in rows_by_length([len(post) for post in features]):
         batch = preprocessing.collate([features[i] for i in rows]).to(device)
         for i, post in zip(rows, model.tag(batch), strict=True):
             tags[i] = examples[i].word_tags(post.spans)

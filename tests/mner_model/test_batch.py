@@ -1,9 +1,12 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mner_model.batch import Features, collate
+from mner_model.batch import Features, collate, rows_by_length
 from mner_model.preprocessing import Preprocessing
 from mner_model.text import tokenize
 from mner_model.vocabulary import PADDING, Alphabet, Vocabulary
@@ -54,3 +57,14 @@ def test_gold_is_there_only_if_every_post_has_it() -> None:
 def test_a_batch_of_nothing_is_refused(posts: list[str]) -> None:
     with pytest.raises(ValueError, match="at least one token"):
         collate([post(text) for text in posts], ALPHABET, 2)
+
+
+@given(lengths=st.lists(st.integers(0, 40), max_size=60), max_tokens=st.integers(1, 200))
+def test_posts_of_like_length_go_together_each_once_and_within_the_limit(lengths: list[int], max_tokens: int) -> None:
+    together = list(rows_by_length(lengths, max_tokens))
+    order = [i for rows in together for i in rows]
+    assert sorted(order) == [i for i, length in enumerate(lengths) if length]
+    assert [lengths[i] for i in order] == sorted(length for length in lengths if length)
+    assert all(len(rows) == 1 or len(rows) * lengths[rows[-1]] <= max_tokens for rows in together)
+    for rows, following in pairwise(together):
+        assert (len(rows) + 1) * lengths[following[0]] > max_tokens, "one more would have fitted"

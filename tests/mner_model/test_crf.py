@@ -199,3 +199,30 @@ def test_a_wrong_number_of_tags_is_named() -> None:
 def test_a_post_without_tokens_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one token"):
         make_crf(0).best_path(torch.zeros(1, 2, len(TAGSET)), torch.zeros(1, 2, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(
+    ("tags", "moves", "message"),
+    [
+        ((1, 3, 5), (2, 2, 5, 5), r"expected tags of the shape \[2, 3, 5\], got \[1, 3, 5\]"),
+        ((2, 3, 5), (1, 2, 5, 5), r"expected moves of the shape \[2, 2, 5, 5\], got \[1, 2, 5, 5\]"),
+    ],
+)
+def test_targets_of_other_posts_are_refused_and_not_broadcast(
+    tags: tuple[int, ...], moves: tuple[int, ...], message: str
+) -> None:
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    with pytest.raises(ValueError, match=message):
+        make_crf(0).cross_entropy(torch.zeros(2, 3, 5), mask, torch.zeros(tags), torch.zeros(moves))
+
+
+def test_gold_of_another_length_is_refused() -> None:
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"expected tags of the shape \[2, 3\], got \[2, 4\]"):
+        make_crf(0).log_likelihood(torch.zeros(2, 3, 5), mask, torch.zeros(2, 4, dtype=torch.int64))
+
+
+def test_padding_between_tokens_is_refused() -> None:
+    mask = torch.tensor([[True, True, True], [True, False, True]])
+    with pytest.raises(ValueError, match="expected a left-aligned mask"):
+        make_crf(0).best_path(torch.zeros(2, 3, 5), mask)

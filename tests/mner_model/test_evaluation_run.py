@@ -1,10 +1,11 @@
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 from mner_model.data import DataError
 from mner_model.evaluation_run import evaluate_checkpoint
-from mner_model.predictor import Predictor
+from mner_model.predictor import Document, Prediction, Predictor
 
 PERFECT = "flying\tO\nto\tO\nLima\tB-LOC\non\tO\nmonday\tO\n\n \tO\n\nso\tO\ntired\tO\ntoday\tO\n"
 
@@ -37,3 +38,25 @@ def test_a_wrong_gold_tag_lowers_the_score(small_folder: Path, data: Path) -> No
 def test_a_missing_file_is_named(small_folder: Path) -> None:
     with pytest.raises(DataError, match=r"none\.txt: no such file"):
         evaluate_checkpoint(Predictor.load(small_folder, "cpu"), "none.txt")
+
+
+def test_the_speed_is_of_text_to_mentions_with_nothing_read_before(
+    small_folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.load(small_folder, "cpu")
+    seen: list[str] = []
+    original = predictor.predict, predictor.features_fingerprint
+
+    def predict(documents: Sequence[Document]) -> list[Prediction]:
+        assert all(document.tokens is None for document in documents), "the tokenizer's time belongs to it"
+        seen.append("tagged")
+        return original[0](documents)
+
+    def fingerprint(documents: Iterable[Document]) -> str:
+        seen.append("read")
+        return original[1](documents)
+
+    monkeypatch.setattr(predictor, "predict", predict)
+    monkeypatch.setattr(predictor, "features_fingerprint", fingerprint)
+    evaluate_checkpoint(predictor, data)
+    assert seen == ["tagged", "read"]

@@ -114,6 +114,43 @@ def test_every_part_learns_and_keeps_posts_apart(
         assert alone.confidences == pytest.approx(tagged.confidences, abs=1e-4)
 
 
+def batch_norm_model() -> MultimodalTagger:
+    torch.manual_seed(0)
+    config = ModelConfig(modalities=("char",), batch_norm=True, char_dimension=3, char_hidden=3, hidden=5, dropout=0.0)
+    return MultimodalTagger(config, words=1, trained_words=1, alphabet_size=9).train()
+
+
+def of_characters(*surfaces: str) -> Features:
+    tags = np.zeros(len(surfaces), dtype=np.int64)
+    return Features(np.zeros(len(surfaces), dtype=np.int64), surfaces, tags=tags)
+
+
+def test_batch_norm_takes_its_statistics_over_tokens_and_not_over_padding() -> None:
+    together, apart = batch_norm_model(), batch_norm_model()
+    long, short = of_characters("ab", "c", "ba", "bb", "a", "cc"), of_characters("b", "cab")
+    together.loss(collate([long, short], Alphabet("abc"), 100))
+    tokens: list[torch.Tensor] = []
+    apart.batch_norm.register_forward_hook(lambda module, inputs, output: tokens.append(inputs[0]))
+    for post in (long, short):
+        apart.loss(collate([post], Alphabet("abc"), 100))
+    of_all = torch.cat(tokens)
+    assert len(of_all) == 8
+    momentum = together.batch_norm.momentum or 0.0
+    expected = momentum * of_all.mean(dim=0), 1 - momentum + momentum * of_all.var(dim=0)
+    torch.testing.assert_close(together.batch_norm.running_mean, expected[0])
+    torch.testing.assert_close(together.batch_norm.running_var, expected[1])
+
+
+def test_a_batch_of_a_single_token_is_normed_by_the_statistics_so_far() -> None:
+    model = batch_norm_model()
+    one = collate([of_characters("ab")], Alphabet("abc"), 100)
+    torch.nn.init.constant_(model.batch_norm.running_mean, 0.5)
+    loss = model.loss(one)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == pytest.approx(model.eval().loss(one).item())
+    assert model.batch_norm.running_mean.tolist() == [0.5] * len(model.batch_norm.running_mean)
+
+
 def test_finding_mentions_of_any_type_is_learned_beside_them() -> None:
     config = ModelConfig(
         modalities=("char",), segmentation_weight=2.0, char_dimension=3, char_hidden=3, hidden=5, dropout=0.0

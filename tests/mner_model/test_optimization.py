@@ -23,7 +23,7 @@ def rates(steps: int, steps_per_epoch: int = 10, **recipe: object) -> list[float
     return seen
 
 
-def test_linear_rates_fall_to_a_twentieth() -> None:
+def test_linear_rates_fall_towards_zero_and_stay_at_a_twentieth() -> None:
     assert rates(100)[:3] == pytest.approx([1.0, 0.99, 0.98])
     assert rates(100)[-3:] == pytest.approx([0.05, 0.05, 0.05])
 

@@ -169,7 +169,8 @@ def test_posts_that_are_read_otherwise_than_when_they_were_scored_are_scored_aga
     for _ in range(2):
         measure("made", 0, folder, sets, "cpu", said.append)
     assert said == ["made, seed 0: scoring on made-up/test"]
-    monkeypatch.setattr("mner_model.data.tokenize", lambda text: tokenize(text.lower()))
+    for module in ("data", "predictor"):
+        monkeypatch.setattr(f"mner_model.{module}.tokenize", lambda text: tokenize(text.lower()))
     measure("made", 0, folder, sets, "cpu", said.append)
     assert said == 2 * ["made, seed 0: scoring on made-up/test"]
 

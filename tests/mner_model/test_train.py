@@ -10,9 +10,11 @@ import torch
 from mner_model.checkpoint import Checkpoint
 from mner_model.config import TrainingConfig
 from mner_model.data import Example, example_from_words, mention_hash
+from mner_model.moving_average import MovingAverage
 from mner_model.predictor import Document, Predictor
 from mner_model.soft_targets import any_path
 from mner_model.train import EpochReport, Trainer, TrainingDiverged
+from mner_model.training_step import TrainingStep
 
 # The fixtures of conftest.py hold the made-up posts; they are handed over as callables.
 TrainSmall = Callable[..., Checkpoint]
@@ -72,6 +74,22 @@ def test_words_beyond_the_training_data_come_along(small_checkpoint: Checkpoint)
 def test_empty_data_is_refused(make_trainer: Callable[..., Trainer]) -> None:
     with pytest.raises(ValueError, match="at least one non-empty validation set"):
         make_trainer(TrainingConfig(), validation={})
+    with pytest.raises(ValueError, match="expected training examples with tokens, got 1 without any"):
+        make_trainer(TrainingConfig(), train=[example_from_words([""], ["O"])])
+
+
+def test_a_pass_is_chosen_and_kept_by_the_averaged_weights(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MovingAverage, "update", lambda self: None)  # the average stays where the weights began
+    trainer = make_trainer(TrainingConfig(epochs=4, batch_posts=8, learning_rate=1e-2))
+    untrained = trainer.score("made up").lenient.f1
+    began = trainer.model.emission.weight.detach().clone()
+    reports: list[EpochReport] = []
+    checkpoint = trainer.run("averaged", reports.append)
+    assert [report.f1 for report in reports] == [untrained] * 4
+    assert reports[-1].loss < reports[0].loss / 2, "the weights themselves have learned"
+    assert torch.equal(checkpoint.model.emission.weight, began)
 
 
 @pytest.mark.parametrize("choose_with_images", [True, False])
@@ -117,13 +135,13 @@ def test_a_post_to_choose_by_may_be_empty(make_trainer: Callable[..., Trainer]) 
     ("poisoned", "what"), [("emission.bias", "loss is nan"), ("the gradient alone", "gradient is (nan|inf)")]
 )
 def test_a_training_that_diverges_stops_and_says_where(
-    make_trainer: Callable[..., Trainer], tmp_path: Path, poisoned: str, what: str
+    make_trainer: Callable[..., Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poisoned: str, what: str
 ) -> None:
     config = TrainingConfig(epochs=2, batch_posts=8, accumulated_batches=2, learning_rate=1e-2)
     trainer = make_trainer(config)
-    taken, step = 0, trainer._step
+    taken, take = 0, TrainingStep.take
 
-    def counted(batches: Any) -> None:
+    def counted(self: TrainingStep, *arguments: Any) -> float:
         nonlocal taken
         if taken == 12:  # of 10 a pass
             if poisoned == "emission.bias":
@@ -131,9 +149,9 @@ def test_a_training_that_diverges_stops_and_says_where(
             else:
                 trainer.model.emission.bias.register_hook(lambda gradient: gradient * torch.inf)
         taken += 1
-        step(batches)
+        return take(self, *arguments)
 
-    trainer._step = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(TrainingStep, "take", counted)
     number = 5 if poisoned == "emission.bias" else 6
     rates = r"learning_rate \(now 0.01\), vector_learning_rate \(now 0.001\)$"
     expected = rf"^the training diverged: in pass 2, batch {number}, the {what}.*; lower {rates}"

@@ -14,6 +14,7 @@ from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example
 from mner_model.train import EpochReport, Trainer
 from mner_model.training_state import TrainingStateError, load_state, random_state, save_state, set_random_state
+from mner_model.training_step import TrainingStep
 from mner_model.vocabulary import WordVectors
 
 CONFIG = TrainingConfig(epochs=2, batch_posts=8, learning_rate=1e-2, average_decay=0.9)
@@ -23,18 +24,21 @@ class Stopped(Exception):
     """As by a kill."""
 
 
-def stop_after(trainer: Trainer, steps: int) -> None:
-    """Stops the training in the middle of a pass, with its state saved after every batch."""
-    taken, step = 0, trainer._step
+def run_until_stopped(trainer: Trainer, steps: int, **arguments: Any) -> None:
+    """As a training runs that is killed after so many steps."""
+    taken, take = 0, TrainingStep.take
 
-    def counted(batches: Any) -> None:
+    def counted(self: TrainingStep, *batches: Any) -> float:
         nonlocal taken
         if taken == steps:
             raise Stopped
         taken += 1
-        step(batches)
+        return take(self, *batches)
 
-    trainer._step = counted  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingStep, "take", counted)
+        with pytest.raises(Stopped):
+            trainer.run("stopped", **arguments)
 
 
 @pytest.mark.parametrize("steps", [3, 20, 31])
@@ -44,11 +48,8 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(
     monkeypatch.setattr(train_module, "_SAVE_EVERY_S", 0.0)
     reports: list[EpochReport] = []
     whole = make_trainer(CONFIG).run("whole", reports.append)
-    stopped = make_trainer(CONFIG)
-    stop_after(stopped, steps)
     resumed_reports: list[EpochReport] = []
-    with pytest.raises(Stopped):
-        stopped.run("stopped", resumed_reports.append, tmp_path / "state")
+    run_until_stopped(make_trainer(CONFIG), steps, on_epoch=resumed_reports.append, state_file=tmp_path / "state")
     resumed = make_trainer(CONFIG).run("resumed", resumed_reports.append, tmp_path / "state")
     assert resumed_reports == reports
     assert resumed.training == whole.training
@@ -106,9 +107,7 @@ def test_what_cannot_be_written_is_a_sentence_and_leaves_no_draft(tmp_path: Path
 
 def state_of_one_pass(trainer: Trainer, file: Path) -> None:
     """As a training leaves it that was stopped in its second pass."""
-    stop_after(trainer, 20)
-    with pytest.raises(Stopped):
-        trainer.run("stopped", state_file=file)
+    run_until_stopped(trainer, 20, state_file=file)
 
 
 def test_a_training_that_goes_on_says_so_and_a_new_one_does_not(

@@ -106,9 +106,9 @@ def caption(
     others are captioned all the same, and the exit status is 1.
     """
     from mner_model.captioner import Captioner
+    from mner_model.errors import reason
     from mner_model.images import ImageUndecodable
     from mner_model.predictor import device_of
-    from mner_model.saved_folder import reason
 
     with failures():
         captioner = Captioner.load(checkpoint, device_of(device), weights=weights)

@@ -25,10 +25,11 @@ from mner_model.checkpoint import (
     folder_fingerprint,
 )
 from mner_model.config import check_type
+from mner_model.errors import CheckpointError, brief
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_grid import GridEncoder
-from mner_model.image_weights import ImageEncoderError, brief
-from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
+from mner_model.image_weights import ImageEncoderError
+from mner_model.saved_folder import check_folder, saved_folder
 from mner_model.vocabulary import Vocabulary
 
 __all__ = ["CaptionDecoder", "Captioner", "caption_text", "check_captioner_destination"]

@@ -28,11 +28,12 @@ from mner_model.checkpoint_config import (
     training_story,
 )
 from mner_model.config import ConfigError, ModelConfig
+from mner_model.errors import CheckpointError, reason
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import label_vectors
 from mner_model.model import MultimodalTagger
 from mner_model.preprocessing import Preprocessing
-from mner_model.saved_folder import CheckpointError, DeviceUnavailable, check_folder, reason, saved_folder
+from mner_model.saved_folder import check_folder, saved_folder
 from mner_model.text_encoder import ExtraMissing, TextEncoder, TextEncoderError
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
@@ -46,8 +47,6 @@ __all__ = [
     "VOCABULARY_FILE",
     "WEIGHTS_FILE",
     "Checkpoint",
-    "CheckpointError",
-    "DeviceUnavailable",
     "check_destination",
     "default_checkpoint",
     "folder_fingerprint",

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mner_model.config import ConfigError, ModelConfig, check_type
+from mner_model.errors import CheckpointError, reason
 from mner_model.labels import ENTITY_TYPES
-from mner_model.saved_folder import CheckpointError, reason
 from mner_model.text_encoder import ExtraMissing
 
 FORMAT = 1

@@ -33,8 +33,8 @@ def progress(what: str, total: int | None = None) -> Iterator[ProgressCallback]:
 @contextmanager
 def failures() -> Iterator[None]:
     """Turns what can go wrong with files and checkpoints into one line on stderr and exit status 1."""
-    from mner_model.checkpoint import CheckpointError
     from mner_model.data import DataError
+    from mner_model.errors import CheckpointError
     from mner_model.image_encoder import ImageEncoderError
     from mner_model.images import ImageUndecodable
     from mner_model.plots import PlotError

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from mner_model.captioner import DEFAULT_BEAM, DEFAULT_MAX_WORDS, Captioner
+from mner_model.errors import CheckpointError
 from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, imagenet_labels, label_words
 from mner_model.image_weights import fingerprint
-from mner_model.saved_folder import CheckpointError
 
 MOST_LABELS = 3
 # of EfficientNet-Lite0's labels at least one is as probable on 165 of 166 photos of ImageNet's classes, three on 6

@@ -21,7 +21,8 @@ from torch.nn import functional
 from torchvision import models
 
 from mner_model.efficientnet_lite import EfficientNetLite0, rename_ported_keys
-from mner_model.image_weights import ImageEncoderError, brief, fingerprint, fold_batch_norm, read_state
+from mner_model.errors import brief
+from mner_model.image_weights import ImageEncoderError, fingerprint, fold_batch_norm, read_state
 from mner_model.images import center_square
 
 __all__ = ["ImageEncoder", "ImageEncoderConfig", "ImageEncoderError", "imagenet_labels", "label_words"]

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mner_model.errors import brief
+
 
 class ImageEncoderError(Exception):
     """No encoder can be made as configured; says what was tried."""
@@ -35,12 +37,6 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise ImageEncoderError(f"{path} is not a state dict of tensors: it holds a {type(state).__name__}")
     return state
-
-
-def brief(error: Exception, limit: int = 300) -> str:
-    """An error's text on one line of at most `limit` characters; torch lists every key that does not fit."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= limit else f"{text[:limit]} …"
 
 
 def fingerprint(about: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:

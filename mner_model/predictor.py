@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from mner_model.batch import BATCH_MAX_TOKENS, Features, features_fingerprint, rows_by_length
-from mner_model.checkpoint import Checkpoint, CheckpointError, DeviceUnavailable, load_checkpoint
+from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.encoders import WordEncoder
+from mner_model.errors import CheckpointError, DeviceUnavailable
 from mner_model.image_captions import ImageReader, load_image_reader
 from mner_model.image_encoder import ImageEncoderError
 from mner_model.image_words import caption_words, words_vector

@@ -5,7 +5,6 @@ What is done already is kept: a report that is stopped goes on, and one with a f
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from mner_model.data import captions_fingerprint, fingerprint, read_conll
 from mner_model.evaluation_run import evaluate_checkpoint, features_fingerprint
 from mner_model.predictor import Predictor
 from mner_model.results import Measured, ResultsError, training_in_short
+from mner_model.saved_file import saved_file
 from mner_model.training_run import captions_beside, set_name
 
 
@@ -68,7 +68,7 @@ def measure(
 
     Kept in results.json beside the checkpoint, by the fingerprints of checkpoint, data, captions and all that is read
     of them, so that a version which reads posts otherwise scores again.
-    Raises CheckpointError, DataError, or ResultsError for a results.json that is damaged.
+    Raises CheckpointError, DataError, or ResultsError for a results.json that is damaged or cannot be written.
     """
     predictor = Predictor.load(folder, device)
     kept = folder.with_name(folder.name + ".results.json")
@@ -84,9 +84,8 @@ def measure(
             if key not in found:
                 say(f"{preset}, seed {seed}: scoring on {test.name}{' with captions' if with_images else ''}")
                 found[key] = evaluate_checkpoint(predictor, test.file, captions)
-                draft = kept.with_name(f".{kept.name}.{os.getpid()}")
-                draft.write_text(json.dumps({predictor.fingerprint: found}), encoding="utf-8")
-                draft.replace(kept)
+                with saved_file(kept, ResultsError) as draft:
+                    draft.write_text(json.dumps({predictor.fingerprint: found}), encoding="utf-8")
             measured.append(Measured(preset, seed, test.name, with_images, found[key], size, words, training))
     return measured
 

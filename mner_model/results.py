@@ -5,7 +5,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from mner_model.config import TrainingConfig
+from mner_model.saved_file import saved_file
 
 OWN_RESULTS = Path(__file__).with_name("results.json")
 _SPEEDS = ("posts_per_second", "posts_per_core_second")
@@ -160,13 +160,8 @@ def merge_results(file: Path, measured: Iterable[Measured]) -> None:
             different = [] if same_checkpoint else differences(before.training, one.training)
             refuse_differences(file, before, different, one.result["data"])
         merged[one.key] = one
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with saved_file(file, ResultsError) as draft:
         draft.write_text(results_json(list(merged.values())), encoding="utf-8")
-        draft.replace(file)
-    except OSError as error:
-        raise ResultsError(f"{file}: cannot be written: {error.strerror}") from error
 
 
 def refuse_differences(file: Path, before: Measured, different: Sequence[str], data: Mapping[str, Any]) -> None:

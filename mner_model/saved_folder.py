@@ -10,13 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-
-class CheckpointError(Exception):
-    """A checkpoint that is missing, broken or made for something else; the message names path and expectation."""
-
-
-class DeviceUnavailable(CheckpointError):
-    """No fault of the checkpoint: the device that it is wanted on is not there."""
+from mner_model.errors import CheckpointError, reason
 
 
 @contextmanager
@@ -68,12 +62,6 @@ def _draft(folder: Path) -> Path:
 def _place(folder: Path) -> Path:
     """Where a link leads, as what is beside the link may be another disk, which nothing can be renamed to."""
     return Path(os.path.realpath(folder))
-
-
-def reason(error: Exception) -> str:
-    """What an error says in one line, without path and number of the system's, and without torch's advice and stack."""
-    lines = str(getattr(error, "strerror", None) or error).splitlines()
-    return next(iter(lines), type(error).__name__)
 
 
 def _open_as_the_umask_has_it(draft: Path) -> None:

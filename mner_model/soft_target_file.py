@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mner_model.labels import TagSet
-from mner_model.saved_folder import reason
+from mner_model.saved_file import saved_file
 from mner_model.soft_targets import SoftTargets
 from mner_model.text import tokenize
 
@@ -41,11 +40,6 @@ class TaughtPosts:
     fingerprint: str = ""
 
 
-def check_soft_targets_file(path: Path) -> None:
-    """Raises SoftTargetsError where none can be written here; the folders above it are made to find out."""
-    _draft(path).unlink()
-
-
 def write_soft_targets(path: Path, taught: TaughtPosts, tagset: TagSet) -> None:
     """One safetensors file: texts, numbers of tokens, and the marginals of all posts one behind the other.
 
@@ -64,27 +58,8 @@ def write_soft_targets(path: Path, taught: TaughtPosts, tagset: TagSet) -> None:
     }
     # one entry, as safetensors writes several in any order, and the same beliefs should be the same bytes
     about = {_METADATA: json.dumps({"format": FORMAT, "tags": tagset.tags, "about": dict(taught.about)})}
-    draft = _draft(path)
-    try:
-        mode = stat.S_IMODE(draft.stat().st_mode)
+    with saved_file(path, SoftTargetsError) as draft:
         save_file(tensors, draft, about)
-        draft.chmod(mode)  # as the umask has it; safetensors makes files for their owner alone
-        draft.replace(path)
-    except (OSError, SafetensorError) as error:  # a full disk, to which safetensors has an error of its own
-        draft.unlink(missing_ok=True)
-        raise SoftTargetsError(f"{path}: cannot be written: {reason(error)}") from error
-
-
-def _draft(path: Path) -> Path:
-    """A new file beside it."""
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.unlink(missing_ok=True)
-        draft.touch()
-    except OSError as error:
-        raise SoftTargetsError(f"{path}: cannot be written: {reason(error)}") from error
-    return draft
 
 
 def read_soft_targets(path: Path, tagset: TagSet) -> TaughtPosts:

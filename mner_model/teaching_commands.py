@@ -50,7 +50,8 @@ def teach(
     from mner_model.config import ConfigError
     from mner_model.data import read_conll
     from mner_model.predictor import device_of
-    from mner_model.soft_target_file import check_soft_targets_file, write_soft_targets
+    from mner_model.saved_file import check_writable
+    from mner_model.soft_target_file import SoftTargetsError, write_soft_targets
     from mner_model.tag_lines import read_texts
     from mner_model.teaching import Teachers
     from mner_model.text import tokenize
@@ -58,7 +59,7 @@ def teach(
     with failures(), progress("teaching") as on_progress:
         if swapped_copies and vectors is None:
             raise ConfigError("--vectors: expected word vectors with --swapped-copies")
-        check_soft_targets_file(out)
+        check_writable(out, SoftTargetsError)
         loaded = Teachers.load(teachers, device_of(device))
         texts = [example.text for file in train_files for example in read_conll(file)]
         texts += [text for file in post_files for text in read_texts(file)]

@@ -14,7 +14,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from mner_model.image_weights import brief
+from mner_model.errors import brief, reason
 from mner_model.text import tokenize
 from mner_model.text_pieces import PieceBatch, PieceTokenizer, collate_pieces
 
@@ -73,7 +73,7 @@ class TextEncoder(nn.Module):
                 tokenizer = library.AutoTokenizer.from_pretrained(name, local_files_only=here_only)
         # huggingface_hub raises a RuntimeError of its HTTP client where the hub goes away meanwhile
         except (OSError, ValueError, RuntimeError) as error:
-            why = silence or _first_line(error)
+            why = silence or reason(error)
             if Path(name).exists():
                 raise TextEncoderError(f"text encoder {name}: cannot be read from the folder: {why}") from error
             raise TextEncoderError(
@@ -159,13 +159,8 @@ def _hub_silence() -> str | None:
     try:
         get_session().head(constants.ENDPOINT, timeout=_HUB_ANSWERS_WITHIN_S)
     except (HTTPError, InvalidURL, OSError) as error:
-        return f"{constants.ENDPOINT} does not answer: {_first_line(error)}"
+        return f"{constants.ENDPOINT} does not answer: {reason(error)}"
     return None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
 
 
 @contextmanager

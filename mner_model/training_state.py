@@ -3,15 +3,14 @@
 One file beside the checkpoint to be, replaced whole every so often; of the training's own machine, not to be shared.
 """
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mner_model.saved_folder import reason
+from mner_model.errors import reason
+from mner_model.saved_file import saved_file
 
 
 class TrainingStateError(ValueError):
@@ -25,15 +24,8 @@ def save_state(path: Path, run: Mapping[str, Any], state: Mapping[str, Any]) -> 
 
     Raises TrainingStateError where it cannot be written; what was there before stays.
     """
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with saved_file(path, TrainingStateError) as draft:
         torch.save({"run": dict(run), "state": dict(state)}, draft)
-        os.replace(draft, path)
-    except (OSError, RuntimeError) as error:  # torch's writer has errors of its own
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise TrainingStateError(f"{path}: cannot be written: {reason(error)}") from error
 
 
 def load_state(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:

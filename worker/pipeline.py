@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from mner_model.checkpoint import CheckpointError, DeviceUnavailable
+from mner_model.errors import CheckpointError, DeviceUnavailable
 from mner_model.predictor import Prediction, Predictor
 from worker import tracing
 from worker.errors import DeadReason, ModelBroken, Rejected, SettingsRefused

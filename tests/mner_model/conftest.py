@@ -12,9 +12,10 @@ import torch
 
 from mner_model.caption_decoder import CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.captioner import Captioner
-from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example, example_from_words
+from mner_model.errors import CheckpointError
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_grid import GridEncoder
 from mner_model.predictor import Predictor

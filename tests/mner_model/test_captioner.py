@@ -13,7 +13,7 @@ from torchvision import models
 
 from mner_model.caption_decoder import END, START, CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.captioner import Captioner, caption_text
-from mner_model.checkpoint import CheckpointError
+from mner_model.errors import CheckpointError
 from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, ImageEncoderError
 from mner_model.image_grid import GridEncoder
 from mner_model.text import tokenize

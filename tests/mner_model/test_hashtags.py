@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mner_model.checkpoint import CheckpointError
+from mner_model.errors import CheckpointError
 from mner_model.hashtag_data import read_hashtags
 from mner_model.hashtag_gaps import GapConfig, GapModel, in_numbers, plain_letters
 from mner_model.hashtag_pairs import WebCounts, WordPairs

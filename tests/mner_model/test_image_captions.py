@@ -16,7 +16,7 @@ from torch import Tensor
 from mner_model import image_captions
 from mner_model.caption_decoder import END, caption_vocabulary
 from mner_model.captioner import DEFAULT_MAX_WORDS, Captioner
-from mner_model.checkpoint import CheckpointError
+from mner_model.errors import CheckpointError
 from mner_model.image_captions import (
     LEAST_PROBABILITY,
     MOST_LABELS,

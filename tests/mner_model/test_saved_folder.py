@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from mner_model.saved_folder import CheckpointError, check_folder, saved_folder
+from mner_model.errors import CheckpointError
+from mner_model.saved_folder import check_folder, saved_folder
 
 KNOWN = {"weights", "config"}
 

@@ -14,9 +14,10 @@ import torch
 from click.testing import CliRunner
 
 from mner_model.batch import Batch
-from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.cli import main
 from mner_model.config import TrainingConfig
+from mner_model.errors import CheckpointError
 from mner_model.evaluation_run import evaluate_checkpoint
 from mner_model.image_captions import CaptionerConfig, LabelCaptions
 from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from mner_model.batch import Batch, Features
-from mner_model.checkpoint import Checkpoint, CheckpointError, check_destination, load_checkpoint
+from mner_model.checkpoint import Checkpoint, check_destination, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data import Example, example_from_words
+from mner_model.errors import CheckpointError
 from mner_model.evaluation_run import evaluate_checkpoint
 from mner_model.hashtags import FILES, HashtagSegmenter
 from mner_model.predictor import Document, Predictor

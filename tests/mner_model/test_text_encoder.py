@@ -14,9 +14,10 @@ from click.testing import CliRunner
 
 from mner_model import text_encoder
 from mner_model.batch import Features
-from mner_model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.cli import main
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
+from mner_model.errors import CheckpointError
 from mner_model.predictor import Document, Predictor
 from mner_model.text import tokenize
 from mner_model.text_encoder import TextEncoder, TextEncoderError

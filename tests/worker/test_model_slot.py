@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mner_model.checkpoint import CheckpointError
+from mner_model.errors import CheckpointError
 from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
 from mner_model.text import Tokens, tokenize
 from worker.errors import ModelBroken

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mner_model.checkpoint import CheckpointError
+from mner_model.errors import CheckpointError
 from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
 from mner_model.text import Tokens, tokenize
 from worker import pipeline as pipeline_module

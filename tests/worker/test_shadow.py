@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mner_model.checkpoint import CheckpointError
+from mner_model.errors import CheckpointError
 from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
 from mner_model.text import Tokens, tokenize
 from worker import shadow

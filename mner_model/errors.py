@@ -1,0 +1,21 @@
+"""Errors that several modules raise, and an error's text on one line."""
+
+
+class CheckpointError(Exception):
+    """A checkpoint that is missing, broken or made for something else; the message names path and expectation."""
+
+
+class DeviceUnavailable(CheckpointError):
+    """No fault of the checkpoint: the device that it is wanted on is not there."""
+
+
+def reason(error: Exception) -> str:
+    """What an error says in one line, without path and number of the system's, and without torch's advice and stack."""
+    lines = str(getattr(error, "strerror", None) or error).splitlines()
+    return next(iter(lines), type(error).__name__).rstrip(".")
+
+
+def brief(error: Exception, limit: int = 300) -> str:
+    """An error's text on one line of at most `limit` characters; torch lists every key that does not fit."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= limit else f"{text[:limit]} …"

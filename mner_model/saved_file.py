@@ -1,0 +1,48 @@
+"""Files that are replaced as a whole or not at all."""
+
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from mner_model.errors import reason
+
+
+@contextmanager
+def saved_file(path: Path, failure: Callable[[str], Exception]) -> Iterator[Path]:
+    """Gives an empty draft beside the file to write to, and puts it in the file's place when all went well.
+
+    What was there stays until then; the folders above it are made.
+    failure  makes the error, of a sentence, that is raised where writing fails
+    """
+    draft = path.with_name(f".{path.name}.draft")  # always the same: what a kill leaves is used up by the next one
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.unlink(missing_ok=True)
+        draft.touch()
+        mode = stat.S_IMODE(draft.stat().st_mode)
+        yield draft
+        draft.chmod(mode)  # as the umask has it; safetensors makes files for their owner alone
+        draft.replace(path)
+    except (
+        OSError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:  # as torch and safetensors say it
+        raise failure(f"{path}: cannot be written: {reason(error)}") from error
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, failure: Callable[[str], Exception]) -> None:
+    """Raises what `failure` makes where no file can be written here; the folders above it are made to find out."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.touch()
+        draft.unlink()
+    except OSError as error:
+        raise failure(f"{path}: cannot be written: {reason(error)}") from error

@@ -105,6 +105,8 @@ def caption(
     A file that is missing or no image is named on stderr, with --json as {"file": …, "error": …} in its place too; the
     others are captioned all the same, and the exit status is 1.
     """
+    import torch
+
     from mner_model.captioner import Captioner
     from mner_model.errors import reason
     from mner_model.images import ImageUndecodable
@@ -127,7 +129,10 @@ def caption(
                 errors[file] = f"cannot be read: {reason(error)}"
                 say(f"mner-model: {file}: {errors[file]}")
         refused += len(errors)
-        captions = dict(zip(images, captioner.caption(list(images.values()), beam, max_words), strict=True))
+        captions = {}
+        if images:
+            said = captioner.words(torch.stack([*images.values()]), beam, max_words)
+            captions = {file: captioner.text(words) for file, words in zip(images, said, strict=True)}
         for file in some:
             if as_json:
                 answer = {"error": errors[file]} if file in errors else {"caption": captions[file]}

@@ -151,16 +151,21 @@ class Captioner:
         An image's caption is the same alone as among others, but for float rounding where two are equally good.
         Raises ValueError for another shape or type, and for a beam or a length below 1.
         """
-        return [self.text(words) for words in self.words(images, beam, max_words)]
+        if not images:
+            return []
+        batch = torch.stack([self.encoder.preprocess(image) for image in images])
+        return [self.text(words) for words in self.words(batch, beam, max_words)]
 
     def words(
-        self, images: Sequence[Tensor], beam: int = DEFAULT_BEAM, max_words: int = DEFAULT_MAX_WORDS
+        self, batch: Tensor, beam: int = DEFAULT_BEAM, max_words: int = DEFAULT_MAX_WORDS
     ) -> list[tuple[int, ...]]:
-        """The words of each image's `caption`, as their numbers in the vocabulary."""
+        """The words of each image's `caption`, as their numbers in the vocabulary.
+
+        batch  uint8 [images, 3, size, size], as the encoder's `preprocess` makes each
+        """
         said: list[tuple[int, ...]] = []
-        for start in range(0, len(images), _IMAGES_AT_ONCE):
-            some = [self.encoder.preprocess(image) for image in images[start : start + _IMAGES_AT_ONCE]]
-            said += self._decode(self.encoder.grid(torch.stack(some)), beam, max_words)
+        for some in torch.split(batch, _IMAGES_AT_ONCE):
+            said += self._decode(self.encoder.grid(some), beam, max_words)
         return said
 
     def text(self, words: Sequence[int]) -> str:

@@ -284,7 +284,7 @@ def _check_shapes(folder: Path, model: MultimodalTagger, tensors: Mapping[str, T
 
 
 def _trained_words(model: MultimodalTagger) -> int:
-    return model.words.correction.num_embeddings if hasattr(model, "words") else len(SPECIAL_FORMS)
+    return model.words.correction.num_embeddings if model.config.in_words else len(SPECIAL_FORMS)
 
 
 def _for_storage(value: Tensor) -> Tensor:

@@ -123,9 +123,24 @@ class ModelConfig(_Config):
     dropout: float = 0.5
 
     @property
+    def in_words(self) -> tuple[Modality, ...]:
+        """The modalities that need word vectors: images are told in words too."""
+        return tuple(name for name in self.modalities if name in ("word", "image"))
+
+    @property
     def reads_captions(self) -> bool:
         """Whether an image's caption is read as such: its words, or the whole of it behind the text."""
         return "caption" in self.modalities or self.text_reads_captions
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether an image tells it anything, be it by its caption."""
+        return "image" in self.modalities or self.reads_captions
+
+    def check_vectors(self, given: object) -> None:
+        """Raises ConfigError where it reads words and no vectors are given."""
+        if self.in_words and given is None:
+            raise ConfigError(f"--vectors: expected word vectors with the modalities {', '.join(self.in_words)}")
 
     def unread(self) -> dict[str, str]:
         """The fields that this model does not look at, each with what it would take."""
@@ -207,14 +222,12 @@ class TrainingConfig(_Config):
 
     def unread(self, model: ModelConfig, *, is_taught: bool) -> dict[str, str]:
         """The fields that the training of such a model does not look at, each with what it would take."""
-        has_words = bool({"word", "image"} & {*model.modalities})
-        has_images = "image" in model.modalities or model.reads_captions
         needed_by = {
             ("decay",): ("the schedule inverse", self.schedule == "inverse"),
-            ("vector_learning_rate",): ("the modality word or image", has_words),
+            ("vector_learning_rate",): ("the modality word or image", bool(model.in_words)),
             ("word_dropout",): ("the modality word", "word" in model.modalities),
             ("text_learning_rate",): ("the modality text", "text" in model.modalities),
-            ("modality_dropout", "choose_with_images"): ("a model that reads images or captions", has_images),
+            ("modality_dropout", "choose_with_images"): ("a model that reads images or captions", model.reads_images),
             ("teacher_share",): ("soft targets", is_taught),
         }
         return {name: needed for names, (needed, is_here) in needed_by.items() if not is_here for name in names}

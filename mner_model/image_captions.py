@@ -4,7 +4,7 @@ Half precision, in which a cache keeps embeddings, holds whole numbers exactly u
 reaches a tagger, its checkpoint's `image_encoder` says; `load_image_reader` reads that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -38,19 +38,19 @@ class ImageReader(Protocol):
     fingerprint: str
 
     def preprocess(self, image: Tensor) -> Tensor:
-        """Cuts one image: uint8 [3, height, width] → uint8 [3, size, size]; twice as once, safe in any thread."""
+        """Cuts one image: uint8 [3, height, width] → uint8 [3, size, size]. Safe in any thread."""
 
-    def embed(self, images: Sequence[Tensor]) -> Tensor:
-        """Vectors of images, preprocessed or not: uint8 [3, height, width] each → float32 [images, dimension]."""
+    def encode(self, batch: Tensor) -> Tensor:
+        """Vectors of preprocessed images: uint8 [images, 3, size, size] → float32 [images, dimension] on the CPU."""
 
     def caption(self, embedding: npt.NDArray[np.float32]) -> str | None:
-        """The caption that a vector [dimension] of `embed` is, in float16 meanwhile or not; None if it says nothing.
+        """The caption that a vector [dimension] of `encode` is, in float16 meanwhile or not; None if it says nothing.
 
         Raises ValueError for a vector of another shape.
         """
 
     def describe(self, image: Tensor) -> str | None:
-        """What it reads of one image, for people; None if that is not in words."""
+        """What it reads of one image, uint8 [3, height, width], for people; None if that is not in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,9 @@ class LabelCaptions:
         """As `ImageReader.preprocess`."""
         return self._encoder.preprocess(image)
 
-    def embed(self, images: Sequence[Tensor]) -> Tensor:
-        """As `ImageReader.embed`."""
-        if not images:
-            return torch.zeros(0, self.dimension)
-        likeliest = self._encoder.probabilities(torch.stack([*map(self.preprocess, images)])).topk(MOST_LABELS)
+    def encode(self, batch: Tensor) -> Tensor:
+        """As `ImageReader.encode`."""
+        likeliest = self._encoder.probabilities(batch).topk(MOST_LABELS)
         return likeliest.indices.where(likeliest.values >= LEAST_PROBABILITY, _UNUSED).float()
 
     def caption(self, embedding: npt.NDArray[np.float32]) -> str | None:
@@ -97,7 +95,7 @@ class LabelCaptions:
 
     def describe(self, image: Tensor) -> str | None:
         """As `ImageReader.describe`: the caption."""
-        return self.caption(self.embed([image])[0].numpy())
+        return self.caption(self.encode(self.preprocess(image)[None])[0].numpy())
 
 
 class CaptionerCaptions:
@@ -127,10 +125,10 @@ class CaptionerCaptions:
         """As `ImageReader.preprocess`."""
         return self._captioner.encoder.preprocess(image)
 
-    def embed(self, images: Sequence[Tensor]) -> Tensor:
-        """As `ImageReader.embed`."""
-        vectors = torch.full((len(images), self.dimension), float(_UNUSED))
-        said = self._captioner.words(images, DEFAULT_BEAM, DEFAULT_MAX_WORDS)
+    def encode(self, batch: Tensor) -> Tensor:
+        """As `ImageReader.encode`."""
+        vectors = torch.full((len(batch), self.dimension), float(_UNUSED))
+        said = self._captioner.words(batch, DEFAULT_BEAM, DEFAULT_MAX_WORDS)
         for vector, words in zip(vectors, said, strict=True):
             places = [place for word in words for place in divmod(word, _BASE)]
             vector[: len(places)] = torch.tensor(places)
@@ -144,7 +142,7 @@ class CaptionerCaptions:
 
     def describe(self, image: Tensor) -> str | None:
         """As `ImageReader.describe`: the caption."""
-        return self.caption(self.embed([image])[0].numpy())
+        return self.caption(self.encode(self.preprocess(image)[None])[0].numpy())
 
 
 def _numbers(embedding: npt.NDArray[np.float32], dimension: int) -> list[int]:

@@ -6,7 +6,7 @@ pickle. Knows nothing of streams and caches, but its fingerprint tells a cache w
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -180,12 +180,7 @@ class ImageEncoder:
             raise ImageEncoderError(f"{source} does not fit {config.backbone}: {brief(error)}") from error
 
     def preprocess(self, image: Tensor) -> Tensor:
-        """Cut and resize one image: uint8 [3, height, width] → uint8 [3, size, size]. Cheap; safe in any thread.
-
-        An image of that very size is left as it is, so that doing it twice does no harm.
-        """
-        if image.shape[1:] == (self._backbone.size, self._backbone.size):
-            return image
+        """Cut and resize one image: uint8 [3, height, width] → uint8 [3, size, size]. Cheap; safe in any thread."""
         return center_square(image, self._backbone.size, self._backbone.fraction, self._backbone.interpolation)
 
     @torch.inference_mode()
@@ -206,18 +201,12 @@ class ImageEncoder:
         logits: Tensor = self._classifier(self._features(batch))
         return logits.softmax(dim=1).to("cpu", torch.float32)
 
-    def embed(self, images: Sequence[Tensor]) -> Tensor:
-        """Preprocess and encode: uint8 [3, height, width] each, any sizes → float32 [len(images), dimension]."""
-        if not images:
-            return torch.zeros(0, self.dimension)
-        return self.encode(torch.stack([self.preprocess(image) for image in images]))
-
     def caption(self, embedding: npt.NDArray[np.float32]) -> str | None:
         """None: these vectors say nothing in words."""
         return None
 
     def describe(self, image: Tensor) -> str | None:
-        """The likeliest labels of one image, as `preprocess` takes it, where its vectors are made of labels' words."""
+        """The likeliest labels of one image, uint8 [3, height, width], where its vectors are made of labels' words."""
         if self._label_vectors is None:
             return None
         found = self.probabilities(self.preprocess(image)[None])[0].topk(_DESCRIBED_LABELS)

@@ -45,7 +45,7 @@ class MultimodalTagger(nn.Module):
         self.config = config
         self.tagset = TagSet(config.types)
         dimensions: dict[str, int] = {}
-        if "word" in config.modalities or "image" in config.modalities:  # images are told in words too
+        if config.in_words:
             self.words = WordEncoder(words, trained_words, config.word_dimension)
         if "word" in config.modalities:
             dimensions["word"] = config.word_dimension

@@ -14,7 +14,7 @@ _LEAST_SHARE = 0.05  # of the recipe's learning rate, on its way to 0
 def new_optimizer(model: MultimodalTagger, config: TrainingConfig) -> torch.optim.Optimizer:
     """The recipe's optimizer, with rates of their own for the words' vectors and for a pretrained text encoder."""
     tables = _word_tables(model)
-    pretrained = list(model.text.parameters()) if hasattr(model, "text") else []
+    pretrained = list(model.text.parameters()) if "text" in model.config.modalities else []
     special = {id(parameter) for parameter in (*tables, *pretrained)}
     others = [parameter for parameter in model.parameters() if id(parameter) not in special]
     groups: list[dict[str, Any]] = [{"params": others, "lr": config.learning_rate}]
@@ -32,9 +32,9 @@ def new_optimizer(model: MultimodalTagger, config: TrainingConfig) -> torch.opti
 def learning_rates(model: MultimodalTagger, config: TrainingConfig) -> dict[str, float]:
     """Those of the recipe's that this model learns at, by the names of their fields."""
     rates = {"learning_rate": config.learning_rate}
-    if hasattr(model, "words"):
+    if model.config.in_words:
         rates["vector_learning_rate"] = config.vector_learning_rate
-    if hasattr(model, "text"):
+    if "text" in model.config.modalities:
         rates["text_learning_rate"] = config.text_learning_rate
     return rates
 
@@ -47,7 +47,7 @@ def l1_norm(model: MultimodalTagger) -> Tensor:
 
 def _word_tables(model: MultimodalTagger) -> list[torch.nn.Parameter]:
     """What training adds to the words' vectors. Not penalised: most words are in few batches, and would only shrink."""
-    return list(model.words.parameters()) if hasattr(model, "words") else []
+    return list(model.words.parameters()) if model.config.in_words else []
 
 
 def new_schedule(

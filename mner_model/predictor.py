@@ -161,7 +161,7 @@ class Predictor:
     @property
     def reads_captions(self) -> bool:
         """Whether the captions of images tell it anything, be it that their words stand for the image."""
-        return self.reads_image_vectors or self._checkpoint.preprocessing.takes_captions
+        return self.reads_image_vectors or self._checkpoint.preprocessing.reads_captions
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -191,9 +191,13 @@ class Predictor:
         """One decoded image, uint8 [3, height, width], cut to the encoder's input, uint8 [3, size, size]."""
         return self._reader().preprocess(image)
 
+    def encode_images(self, images: Sequence[Tensor]) -> npt.NDArray[np.float32]:
+        """Images as `preprocess_image` makes them, one or more → float32 [images, image_dimension]."""
+        return self._reader().encode(torch.stack([*images])).numpy()
+
     def embed_images(self, images: Sequence[Tensor]) -> npt.NDArray[np.float32]:
-        """Decoded images, uint8 [3, height, width] each (preprocessed or not) → float32 [images, image_dimension]."""
-        return self._reader().embed(images).numpy()
+        """Decoded images, uint8 [3, height, width] each, one or more → float32 [images, image_dimension]."""
+        return self.encode_images([self.preprocess_image(image) for image in images])
 
     def describe_image(self, image: Tensor) -> str | None:
         """What it reads of one decoded image, uint8 [3, height, width], for people; None if that is not in words."""
@@ -307,9 +311,9 @@ class Predictor:
 
     def _has_image(self, document: Document) -> bool:
         """Whether an image is here that the tagger looks at, though it may say nothing to it, or a caption to read."""
-        takes_captions = self._checkpoint.preprocessing.takes_captions
-        looks = self._has_image_modality or (takes_captions and self._images is not None)
-        return (looks and document.image_embedding is not None) or (takes_captions and bool(document.caption))
+        reads_captions = self._checkpoint.preprocessing.reads_captions
+        looks = self._has_image_modality or (reads_captions and self._images is not None)
+        return (looks and document.image_embedding is not None) or (reads_captions and bool(document.caption))
 
     def _reader(self) -> ImageReader:
         if self._images is None:

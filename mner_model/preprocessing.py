@@ -25,8 +25,8 @@ class Preprocessing:
 
     image_dimension      length of an image embedding
     pieces               of the pretrained text encoder; None for a tagger without one
-    reads_captions       whether an image's caption goes to the text encoder behind the text
-    reads_caption_words  whether its words are a modality of their own
+    caption_as_segment   whether an image's caption goes to the text encoder behind the text
+    caption_as_modality  whether its words are a modality of their own
     hashtags             what finds the words of hashtags; None for a tagger without them
     """
 
@@ -34,8 +34,8 @@ class Preprocessing:
     alphabet: Alphabet
     image_dimension: int
     pieces: PieceTokenizer | None = None
-    reads_captions: bool = False
-    reads_caption_words: bool = False
+    caption_as_segment: bool = False
+    caption_as_modality: bool = False
     hashtags: HashtagReader | None = None
 
     @classmethod
@@ -53,15 +53,15 @@ class Preprocessing:
             alphabet,
             config.image_dimension,
             pieces,
-            reads_captions=config.text_reads_captions,
-            reads_caption_words="caption" in config.modalities,
+            caption_as_segment=config.text_reads_captions,
+            caption_as_modality="caption" in config.modalities,
             hashtags=None if segmenter is None else HashtagReader(segmenter),
         )
 
     @property
-    def takes_captions(self) -> bool:
+    def reads_captions(self) -> bool:
         """Whether `features` makes anything of a caption."""
-        return self.reads_captions or self.reads_caption_words
+        return self.caption_as_segment or self.caption_as_modality
 
     def features(
         self,
@@ -72,9 +72,9 @@ class Preprocessing:
         """The numbers of one post, with what is known of its image."""
         pieces = None
         if self.pieces is not None:
-            pieces = self.pieces.pieces(tokens, caption if self.reads_captions else None)
+            pieces = self.pieces.pieces(tokens, caption if self.caption_as_segment else None)
         word_ids = np.array(self.vocabulary.ids(tokens), dtype=np.int64)
-        beside = caption_words(caption) if self.reads_caption_words and caption else []
+        beside = caption_words(caption) if self.caption_as_modality and caption else []
         in_hashtags = self.hashtags.words(tokens) if self.hashtags is not None else []
         return Features(
             word_ids,

@@ -70,11 +70,6 @@ class Preset:
     extra: str = ""
     taught: bool = False
 
-    @property
-    def in_words(self) -> list[str]:
-        """The modalities that need word vectors."""
-        return [name for name in self.model.modalities if name in ("word", "image")]
-
     def changed(
         self, model: Mapping[str, str], recipe: Mapping[str, str], *, is_taught: bool | None = None
     ) -> "Preset":
@@ -96,11 +91,6 @@ class Preset:
                     f"{name}: would change nothing in preset {self.name}, expected {unread[name]} with it"
                 )
         return found
-
-    def check_vectors(self, given: object) -> None:
-        """Raises ConfigError where it reads words and no vectors are given."""
-        if self.in_words and given is None:
-            raise ConfigError(f"--vectors: expected word vectors with the modalities {', '.join(self.in_words)}")
 
     def check_soft_targets(self, given: object) -> None:
         """Raises ConfigError where it wants soft targets and none are given."""

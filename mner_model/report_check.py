@@ -84,7 +84,7 @@ class _Asked:
         self._sources = sources
         self._epochs = epochs
         self._say = say
-        limits = [run.words for run in runs if run.preset.in_words]
+        limits = [run.words for run in runs if run.preset.model.in_words]
         self._most_words = max((limit or sys.maxsize for limit in limits), default=1)
         self.train = [example for file in sources.train for example in _read(file)]
         self._validation = {set_name(file): _read(file) for file in sources.valid}
@@ -110,7 +110,7 @@ class _Asked:
 
     def vectors(self, run: Run) -> WordVectors | None:
         """The words that a run keeps; None where it reads none."""
-        if not run.preset.in_words or self._sources.vectors is None:
+        if not run.preset.model.in_words or self._sources.vectors is None:
             return None
         read = self._vectors(self._sources.vectors)
         return WordVectors(read.forms[: run.words], read.vectors[: run.words])
@@ -135,7 +135,7 @@ def _check_kept(run: Run, folder: Path, sources: Sources, asked: _Asked) -> None
     """
     told = training_in_short(training_story(folder))
     unsaid: set[str] = set()
-    if run.preset.in_words and sources.vectors is None:
+    if run.preset.model.in_words and sources.vectors is None:
         unsaid.add("vectors")
     if run.preset.model.text_encoder and not Path(run.preset.model.text_encoder).exists():
         unsaid.add("text_encoder")  # the hub need not be asked for what is there
@@ -176,9 +176,9 @@ def _same_everywhere(choices: dict[str, Any]) -> dict[str, Any]:
 def _check_missing(runs: Sequence[Run], sources: Sources, asked: _Asked) -> None:
     """What trainings ask for; of vectors only the first is read."""
     for run in runs:
-        run.preset.check_vectors(sources.vectors)
+        run.preset.model.check_vectors(sources.vectors)
         check_targets(run.preset.model, asked.recipe(run), is_taught=run.preset.taught)
-    if sources.vectors is not None and any(run.preset.in_words for run in runs):
+    if sources.vectors is not None and any(run.preset.model.in_words for run in runs):
         read_vectors(sources.vectors, 1)
     for run in runs:
         if run.preset.taught:

@@ -48,7 +48,7 @@ def planned(
         one = preset(name)
         if name in folder_of:
             one = replace(one, model=replace(one.model, text_encoder=folder_of[name]))
-        kept: Sequence[int | None] = (limits or [None]) if one.in_words else [None]
+        kept: Sequence[int | None] = (limits or [None]) if one.model.in_words else [None]
         for limit, seed in itertools.product(kept, numbers):
             part = f"-{limit}-words" if len(kept) > 1 else ""
             folder = f"{name}{part}-seed{seed}"

@@ -96,9 +96,8 @@ class Trainer:
             alphabet_size=len(alphabet),
             text_encoder=text_encoder,
         )
-        if hasattr(self.model, "words"):
-            if vectors is None:
-                raise ValueError(f"expected word vectors for the modalities {', '.join(model_config.modalities)}")
+        model_config.check_vectors(vectors)
+        if model_config.in_words and vectors is not None:
             self.model.words.set_pretrained(vectors.table(vocabulary), unknown_deviation=_UNKNOWN_DEVIATION)
         self.model.to(device)
         reader = TrainingReader(self.preprocessing, self.model, config, taught)

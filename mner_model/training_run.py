@@ -68,9 +68,8 @@ def train_to(
         taught = read_soft_targets(sources.soft_targets, TagSet(model.types))
         say(f"{sources.soft_targets.name}: {len(taught.targets):,} posts with soft targets")
     vectors, text = None, None
-    if in_words := [name for name in model.modalities if name in ("word", "image")]:
-        if sources.vectors is None:
-            raise ConfigError(f"--vectors: expected word vectors with the modalities {', '.join(in_words)}")
+    model.check_vectors(sources.vectors)
+    if model.in_words and sources.vectors is not None:
         say(f"reading {sources.vectors.name}")
         vectors = WordVectors(*read_vectors(sources.vectors, sources.words))
         dimension = vectors.vectors.shape[1]

@@ -59,7 +59,7 @@ def posts_story(
     recipe: TrainingConfig,
 ) -> dict[str, Any]:
     """What a model learns from and is chosen by, with captions where it reads them, and the tokens made of it."""
-    with_captions = "image" in model.modalities or model.reads_captions
+    with_captions = model.reads_images
     chosen_with = with_captions and recipe.choose_with_images
     return {
         "train": data_story(train, with_captions=with_captions),

@@ -78,7 +78,7 @@ class ServedModel:
         )
         await self._cache.start()
         self._encoder = MicroBatcher[Pixels, Embedding](
-            lambda images: list(predictor.embed_images(images)),
+            lambda images: list(predictor.encode_images(images)),
             weight=lambda image: 1,
             max_items=_IMAGES_PER_CALL,
             max_weight=_IMAGES_PER_CALL,

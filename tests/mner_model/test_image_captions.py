@@ -34,6 +34,10 @@ LABELS = {"backbone": "efficientnet-lite0", "weights": None, "output": "labels"}
 BLANK = torch.zeros(3, 8, 8, dtype=torch.uint8)
 
 
+def vector_of(reader: ImageReader, image: Tensor) -> npt.NDArray[np.float32]:
+    return reader.encode(reader.preprocess(image)[None])[0].numpy()
+
+
 def through_half_precision(vector: Tensor) -> npt.NDArray[np.float32]:
     return vector.numpy().astype(np.float16).astype(np.float32)
 
@@ -68,8 +72,8 @@ class Talker:
     said: tuple[int, ...] = ()
     fingerprint: str = "t" * 64
 
-    def words(self, images: Sequence[Tensor], beam: int, max_words: int) -> list[tuple[int, ...]]:
-        return [self.said] * len(images)
+    def words(self, batch: Tensor, beam: int, max_words: int) -> list[tuple[int, ...]]:
+        return [self.said] * len(batch)
 
     def text(self, words: Sequence[int]) -> str:
         return " ".join(self.vocabulary.forms[word] for word in words)
@@ -82,7 +86,7 @@ OF_TALKER = CaptionerCaptions(cast(Captioner, TALKER))
 @given(st.lists(st.integers(0, 999), max_size=MOST_LABELS, unique=True))
 def test_labels_come_back_from_half_precision_the_likeliest_first(labels: list[int]) -> None:
     CLASSIFIER.beliefs = {label: 0.5 / 2**place for place, label in enumerate(labels)}
-    [vector] = OF_CLASSIFIER.embed([BLANK])
+    [vector] = OF_CLASSIFIER.encode(BLANK[None])
     expected = ", ".join(" ".join(label_words(imagenet_labels()[label])) for label in labels)
     assert OF_CLASSIFIER.caption(through_half_precision(vector)) == (expected or None)
 
@@ -90,19 +94,19 @@ def test_labels_come_back_from_half_precision_the_likeliest_first(labels: list[i
 @given(st.lists(st.integers(END + 1, len(TALKER.vocabulary) - 1), max_size=DEFAULT_MAX_WORDS))
 def test_words_of_a_captioner_come_back_from_half_precision(words: list[int]) -> None:
     TALKER.said = tuple(words)
-    [vector] = OF_TALKER.embed([BLANK])
+    [vector] = OF_TALKER.encode(BLANK[None])
     assert OF_TALKER.caption(through_half_precision(vector)) == (TALKER.text(words) or None)
 
 
 def test_of_many_labels_the_likeliest_few_are_told_and_unlikely_ones_are_not() -> None:
     CLASSIFIER.beliefs = {4: 0.21, 3: 0.22, 2: 0.23, 1: 0.24}
-    assert OF_CLASSIFIER.embed([BLANK]).tolist() == [[1, 2, 3]]
+    assert OF_CLASSIFIER.encode(BLANK[None]).tolist() == [[1, 2, 3]]
     CLASSIFIER.beliefs = {7: 0.8, 1: LEAST_PROBABILITY - 0.01}
-    assert OF_CLASSIFIER.embed([BLANK]).tolist() == [[7, -1, -1]]
+    assert OF_CLASSIFIER.encode(BLANK[None]).tolist() == [[7, -1, -1]]
 
 
 def test_no_images_give_no_vectors() -> None:
-    assert [reader.embed([]).shape for reader in (OF_CLASSIFIER, OF_TALKER)] == [
+    assert [reader.encode(BLANK[None][:0]).shape for reader in (OF_CLASSIFIER, OF_TALKER)] == [
         (0, MOST_LABELS),
         (0, 2 * DEFAULT_MAX_WORDS),
     ]
@@ -137,16 +141,17 @@ def test_the_packaged_encoders_labels_are_its_likeliest(labels: ImageReader, dra
         for probability, number in zip(likeliest.values.tolist(), likeliest.indices.tolist(), strict=True)
         if probability >= LEAST_PROBABILITY
     ]
-    [vector] = labels.embed([image])
     assert expected
-    assert labels.caption(vector.numpy()) == ", ".join(expected)
-    assert torch.equal(labels.embed([labels.preprocess(image)])[0], vector)
+    assert labels.caption(vector_of(labels, image)) == ", ".join(expected)
 
 
 def test_a_captioners_vectors_say_what_it_says(captioner_folder: Path, drawn_picture: bytes) -> None:
     reader = CaptionerCaptions.load(CaptionerConfig.of(captioner_folder))
     images = [decode(drawn_picture), decode(drawn_picture).flip(2), torch.full((3, 80, 50), 90, dtype=torch.uint8)]
-    said = [reader.caption(through_half_precision(vector)) for vector in reader.embed(images)]
+    said = [
+        reader.caption(through_half_precision(vector))
+        for vector in reader.encode(torch.stack([*map(reader.preprocess, images)]))
+    ]
     assert said == Captioner.load(captioner_folder).caption(images)
     assert all(said)
 
@@ -166,7 +171,7 @@ def test_captions_of_another_search_have_another_fingerprint(setting: str, monke
 
 def test_a_vector_of_features_says_nothing(drawn_picture: bytes) -> None:
     encoder: ImageReader = ImageEncoder.load()
-    assert encoder.caption(encoder.embed([decode(drawn_picture)])[0].numpy()) is None
+    assert encoder.caption(vector_of(encoder, decode(drawn_picture))) is None
 
 
 def test_what_an_image_says_to_people_is_what_the_tagger_reads_of_it(
@@ -174,8 +179,8 @@ def test_what_an_image_says_to_people_is_what_the_tagger_reads_of_it(
 ) -> None:
     image = decode(drawn_picture)
     captioner = CaptionerCaptions.load(CaptionerConfig.of(captioner_folder))
-    assert labels.describe(image) == labels.caption(labels.embed([image])[0].numpy())
-    assert captioner.describe(image) == captioner.caption(captioner.embed([image])[0].numpy())
+    assert labels.describe(image) == labels.caption(vector_of(labels, image))
+    assert captioner.describe(image) == captioner.caption(vector_of(captioner, image))
     assert ImageEncoder.load().describe(image) is None
     encoder = ImageEncoder.load(ImageEncoderConfig(output="label_words"), label_vectors=torch.ones(1000, 2))
     probability, number = encoder.probabilities(encoder.preprocess(image)[None])[0].max(dim=0)

@@ -1,6 +1,7 @@
 """The encoder against oracles: itself unfolded, itself one image at a time, torchvision, and labelled photos."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,10 @@ def drawn(count: int) -> list[torch.Tensor]:
     return images
 
 
+def preprocessed(encoder: ImageEncoder, images: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.stack([encoder.preprocess(image) for image in images])
+
+
 @pytest.fixture(scope="module")
 def encoder() -> ImageEncoder:
     return ImageEncoder.load()
@@ -58,7 +63,7 @@ def packaged_network() -> EfficientNetLite0:
 
 
 def test_the_default_is_the_packaged_one_and_gives_its_pooled_layer(encoder: ImageEncoder) -> None:
-    vectors = encoder.embed(drawn(3))
+    vectors = encoder.encode(preprocessed(encoder, drawn(3)))
     assert (encoder.name, encoder.dimension) == ("efficientnet-lite0", 1280)
     assert vectors.shape == (3, 1280)
     assert vectors.dtype == torch.float32
@@ -67,7 +72,7 @@ def test_the_default_is_the_packaged_one_and_gives_its_pooled_layer(encoder: Ima
 
 @torch.inference_mode()
 def test_folding_batch_norm_changes_nothing(encoder: ImageEncoder) -> None:
-    batch = torch.stack([encoder.preprocess(image) for image in drawn(3)])
+    batch = preprocessed(encoder, drawn(3))
     network = packaged_network()
     unfolded = network((batch.float() - 127) / 128).softmax(dim=1)
     torch.testing.assert_close(encoder.probabilities(batch), unfolded, rtol=1e-3, atol=1e-5)
@@ -77,20 +82,21 @@ def test_folding_batch_norm_changes_nothing(encoder: ImageEncoder) -> None:
 
 def test_a_vector_does_not_depend_on_its_batch(encoder: ImageEncoder) -> None:
     images = drawn(11)
-    together = encoder.embed(images)
-    alone = torch.cat([encoder.embed([image]) for image in images])
+    together = encoder.encode(preprocessed(encoder, images))
+    alone = torch.cat([encoder.encode(preprocessed(encoder, [image])) for image in images])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_preprocessing_twice_is_preprocessing_once(encoder: ImageEncoder) -> None:
-    for image in drawn(3):
-        once = encoder.preprocess(image)
-        assert once.shape == (3, 224, 224)
-        assert torch.equal(encoder.preprocess(once), once)
+@pytest.mark.parametrize("side", [223, 224, 225])
+def test_an_image_of_the_encoders_own_size_is_cut_as_any_other(encoder: ImageEncoder, side: int) -> None:
+    ring = torch.zeros(3, side, side, dtype=torch.uint8)
+    ring[:, 10:-10, 10:-10] = 200
+    cut = encoder.preprocess(ring)
+    assert cut.shape == (3, 224, 224)
+    assert int(cut.min()) == 200, "the eighth of its sides that the encoder leaves out is left out"
 
 
 def test_no_images_give_no_vectors(encoder: ImageEncoder) -> None:
-    assert encoder.embed([]).shape == (0, 1280)
     assert encoder.encode(torch.zeros(0, 3, 224, 224, dtype=torch.uint8)).shape == (0, 1280)
 
 
@@ -104,7 +110,7 @@ def test_label_words_are_the_expected_word_vector_at_unit_length(
     encoder: ImageEncoder, label_vectors: torch.Tensor
 ) -> None:
     worded = ImageEncoder.load(ImageEncoderConfig(output="label_words"), label_vectors=label_vectors)
-    batch = torch.stack([encoder.preprocess(image) for image in drawn(3)])
+    batch = preprocessed(encoder, drawn(3))
     expected = encoder.probabilities(batch) @ label_vectors
     torch.testing.assert_close(worded.encode(batch), expected / expected.norm(dim=1, keepdim=True))
     assert worded.dimension == 50
@@ -136,7 +142,7 @@ def test_weights_of_less_precision_are_read_and_have_a_fingerprint_of_their_own(
     save_file(halved, tmp_path / "halved.safetensors")
     found = ImageEncoder.load(ImageEncoderConfig(weights=str(tmp_path / "halved.safetensors")))
     assert found.fingerprint != encoder.fingerprint
-    likeness = torch.cosine_similarity(found.embed(drawn(3)), encoder.embed(drawn(3)))
+    likeness = torch.cosine_similarity(*(one.encode(preprocessed(one, drawn(3))) for one in (found, encoder)))
     assert bool((likeness > 0.98).all())
 
 
@@ -156,7 +162,7 @@ def test_torchvision_backbones_from_a_file_give_torchvisions_own_answers(
             nn.init.uniform_(module.running_var, 0.5, 1.5)
     torch.save(network.state_dict(), tmp_path / "weights.pth")
     encoder = ImageEncoder.load(ImageEncoderConfig(backbone, weights=str(tmp_path / "weights.pth")))
-    batch = torch.stack([encoder.preprocess(image) for image in drawn(2)])
+    batch = preprocessed(encoder, drawn(2))
     assert batch.shape == (2, 3, size, size)
     assert encoder.encode(batch).shape == (2, dimension)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

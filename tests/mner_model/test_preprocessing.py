@@ -16,7 +16,7 @@ CAPTION = "A dog on the sunny Beach with a dog"
 @pytest.fixture(scope="module")
 def reads_all() -> Preprocessing:
     hashtags = HashtagReader(HashtagSegmenter.load())
-    return Preprocessing(WORDS, ALPHABET, 2, reads_caption_words=True, hashtags=hashtags)
+    return Preprocessing(WORDS, ALPHABET, 2, caption_as_modality=True, hashtags=hashtags)
 
 
 def test_captions_give_the_words_that_say_what_is_seen_and_hashtags_theirs(reads_all: Preprocessing) -> None:

@@ -234,7 +234,7 @@ def test_each_other_regularisation_stands_in_place_of_dropout_and_alone(
 
 def test_papers_that_always_have_an_image_are_chosen_with_them_and_ours_on_text_alone() -> None:
     with_images = {name for name, one in PRESETS.items() if one.recipe.choose_with_images}
-    readers = {name for name, one in PRESETS.items() if "image" in one.model.modalities or one.model.reads_captions}
+    readers = {name for name, one in PRESETS.items() if one.model.reads_images}
     assert with_images == {name for name in readers if PRESETS[name].source}
     assert {"moon-image", "moon-image-attention", "trimod", "trimod-caption", "trimod-l1"} <= with_images
     assert all(PRESETS[name].recipe.modality_dropout == 0 for name in with_images)

@@ -33,6 +33,7 @@ lint: $(SET_UP)  ## ruff, its formatter, mypy
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
+	@MYPYPATH=tests/integration $(BIN)/python -m mypy scripts benchmarks
 
 bench: $(SET_UP)  ## ours beside its peers, every benchmark
 	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done

@@ -76,23 +76,6 @@ class EntityRecord(Message):
     created_at: Timestamp = Field(description="When it was posted, or else the broker's timestamp.")
     tagged_at: Timestamp = Field(description="When it was tagged.")
 
-    def mentions(self) -> tuple["Mention", ...]:
-        """One mention for each entity, to be published on the topic of its type."""
-        return tuple(
-            Mention.model_construct(
-                **entity.__dict__, post_id=self.post_id, created_at=self.created_at, model=self.model
-            )
-            for entity in self.entities
-        )
-
-
-class Mention(Entity):
-    """One named entity with the post it stands in, on the topic of its type."""
-
-    post_id: str = Field(description="The id of the post that it stands in.")
-    created_at: Timestamp = Field(description="When that post was posted, or else the broker's timestamp.")
-    model: ModelReport = Field(description="The model that tagged.")
-
 
 def entity_record(
     post_id: str,

@@ -10,6 +10,7 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
@@ -145,17 +146,17 @@ def skyline(draw: ImageDraw.ImageDraw, dice: random.Random) -> None:
 
 def football(draw: ImageDraw.ImageDraw, dice: random.Random) -> None:
     gradient(draw, (90, 180, 90), GRASS)
-    for x in range(0, 10, 2):
-        draw.rectangle(box(x / 10, 0, x / 10 + 0.1, 1), fill=(74, 160, 76))
+    for tenths in range(0, 10, 2):
+        draw.rectangle(box(tenths / 10, 0, tenths / 10 + 0.1, 1), fill=(74, 160, 76))
     draw.ellipse(box(0.3, 0.82, 0.72, 0.94), fill=(40, 100, 46))
     disc(draw, 0.5, 0.5, 0.38, BLACK)
     disc(draw, 0.5, 0.5, 0.37, WHITE)
-    for ring, size in ((0.0, 0.11), (0.3, 0.075)):
-        for patch in range(5 if ring else 1):
+    for distance, size in ((0.0, 0.11), (0.3, 0.075)):
+        for patch in range(5 if distance else 1):
             angle = math.radians(72 * patch - 90)
-            x, y = 0.5 + ring * math.cos(angle) * HEIGHT / WIDTH, 0.5 + ring * math.sin(angle)
-            draw.regular_polygon((*at(x, y), size * HEIGHT), 5, rotation=0 if not ring else 36 - 72 * patch, fill=BLACK)
-            if ring:
+            x, y = 0.5 + distance * math.cos(angle) * HEIGHT / WIDTH, 0.5 + distance * math.sin(angle)
+            draw.regular_polygon((*at(x, y), size * HEIGHT), 5, rotation=36 - 72 * patch if distance else 0, fill=BLACK)
+            if distance:
                 draw.line([*at(0.5, 0.5), *at(x, y)], fill=BLACK, width=5)
     draw.regular_polygon((*at(0.5, 0.5), 0.11 * HEIGHT), 5, fill=BLACK)
 
@@ -276,7 +277,7 @@ def save(picture: Image.Image, path: Path) -> None:
     """Write it as its name says, a few kilobytes each."""
     if path.suffix in {".gif", ".png"}:
         picture = picture.quantize(32, dither=Image.Dither.NONE)
-    quality = {"quality": 62} if path.suffix in {".jpg", ".webp"} else {}
+    quality: dict[str, Any] = {"quality": 62} if path.suffix in {".jpg", ".webp"} else {}
     picture.save(path, optimize=True, **quality)
 
 

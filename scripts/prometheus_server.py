@@ -42,11 +42,14 @@ class PrometheusServer(_EmbeddedServer):
 
     def instant(self, query: str) -> list[dict[str, Any]]:
         """The series that a query has now, each with `metric` and `value`. Raises QueryRefused."""
-        return self._data("query", query=query)["result"]
+        found: list[dict[str, Any]] = self._data("query", query=query)["result"]
+        return found
 
     def over(self, query: str, start_s: float, end_s: float, step_s: float) -> list[dict[str, Any]]:
         """The series of a query between two times (Unix seconds), each with `metric` and `values`."""
-        return self._data("query_range", query=query, start=f"{start_s}", end=f"{end_s}", step=f"{step_s}")["result"]
+        times = {"start": f"{start_s}", "end": f"{end_s}", "step": f"{step_s}"}
+        found: list[dict[str, Any]] = self._data("query_range", query=query, **times)["result"]
+        return found
 
     def firing(self) -> list[dict[str, Any]]:
         """The alerts that are firing now, each with `labels` and `annotations`."""

@@ -1,7 +1,8 @@
 """What travels on the topics: posts in; entity records, mentions and dead letters out.
 
 Bytes on one side, classes on the other. Posts and records are the model's own (`mner_model.post`, `mner_model.record`);
-here are their keys and topics, and the dead letters. The JSON Schemas are generated from these classes.
+here are mentions on their own, keys and topics, and the dead letters. The JSON Schemas are generated from these
+classes.
 """
 
 import unicodedata
@@ -18,7 +19,6 @@ from mner_model.record import (
     EntityRecord,
     EntityType,
     ImageReport,
-    Mention,
     ModelReport,
     entity_id,
     entity_record,
@@ -51,6 +51,7 @@ __all__ = [
     "from_milliseconds",
     "mention_key",
     "mention_message",
+    "mentions_of",
     "record_message",
     "tombstone",
     "without",
@@ -62,6 +63,24 @@ OMISSIONS = ("value", "headers", "key")
 _OMITTED_HEADERS = {part: f"{part}.omitted_bytes" for part in OMISSIONS}
 
 Digits = Annotated[str, Field(pattern=r"^[0-9]+$")]
+
+
+class Mention(Entity):
+    """One named entity with the post it stands in, on the topic of its type."""
+
+    post_id: str = Field(description="The id of the post that it stands in.")
+    created_at: Timestamp = Field(description="When that post was posted, or else the broker's timestamp.")
+    model: ModelReport = Field(description="The model that tagged.")
+
+
+def mentions_of(record: EntityRecord) -> tuple[Mention, ...]:
+    """One mention for each entity of a record, to be published on the topic of its type."""
+    return tuple(
+        Mention.model_construct(
+            **entity.__dict__, post_id=record.post_id, created_at=record.created_at, model=record.model
+        )
+        for entity in record.entities
+    )
 
 
 def decode_post(key: bytes | None, value: bytes) -> Post:

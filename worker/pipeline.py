@@ -30,6 +30,7 @@ from worker.messages import (
     entity_record,
     from_milliseconds,
     mention_message,
+    mentions_of,
     record_message,
     tombstone,
 )
@@ -246,7 +247,7 @@ class Pipeline:
         for entity in answer.entities:
             self.metrics.mention(entity.type)
         topic = self._settings.entities_topic
-        mentions = (mention_message(mention, topic) for mention in answer.mentions())
+        mentions = (mention_message(mention, topic) for mention in mentions_of(answer))
         return Outcome(record, (record_message(answer, topic), *mentions), "tagged")
 
     def _dead(self, record: ConsumedRecord, reason: DeadReason, detail: str) -> Outcome:

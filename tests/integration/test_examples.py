@@ -19,7 +19,15 @@ import pytest
 from lab import Lab, until
 
 from mner_model.predictor import PredictedEntity
-from worker.messages import ImageReport, ImageStatus, ModelReport, OutgoingMessage, entity_record, mention_message
+from worker.messages import (
+    ImageReport,
+    ImageStatus,
+    ModelReport,
+    OutgoingMessage,
+    entity_record,
+    mention_message,
+    mentions_of,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -68,7 +76,7 @@ def found(post_id: str, *names: str) -> list[OutgoingMessage]:
         model=ModelReport(name="test", fingerprint="f"),
         created_at=datetime(2026, 11, 22, tzinfo=UTC),
     )
-    return [mention_message(mention, "entities") for mention in record.mentions()]
+    return [mention_message(mention, "entities") for mention in mentions_of(record)]
 
 
 def printed(post_id: str, *names: str) -> list[str]:

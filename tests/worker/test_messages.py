@@ -33,6 +33,7 @@ from worker.messages import (
     entity_record,
     mention_key,
     mention_message,
+    mentions_of,
     record_message,
     tombstone,
 )
@@ -322,7 +323,7 @@ def test_what_the_image_did_is_written_with_four_digits_and_only_where_it_is_kno
     found = PredictedEntity(0, 3, "PER", "Ada", 0.75, {"word": 0.5}, effect)
     absent, model = ImageReport(status=ImageStatus.ABSENT), ModelReport(name="default", fingerprint="f")
     record = entity_record("7", None, [found], image=absent, model=model, created_at=NOW)
-    for message in (record, *record.mentions()):
+    for message in (record, *mentions_of(record)):
         assert (b"image_effect" in message.encode()) is (written is not None)
         assert written is None or f'"image_effect":{written}'.encode() in message.encode()
 
@@ -336,7 +337,7 @@ def test_an_effect_beyond_one_is_no_effect(effect: float) -> None:
 
 @given(records)
 def test_every_entity_of_a_record_becomes_a_mention_with_its_post(record: EntityRecord) -> None:
-    mentions = record.mentions()
+    mentions = mentions_of(record)
     assert [mention.id for mention in mentions] == [entity.id for entity in record.entities]
     for mention, entity in zip(mentions, record.entities, strict=True):
         read = Mention.decode(mention_message(mention, "entities").value or b"")
@@ -352,12 +353,12 @@ def test_every_entity_of_a_record_becomes_a_mention_with_its_post(record: Entity
 def test_messages_go_to_the_topics_and_keys_of_the_design() -> None:
     record = one_record()
     assert record_message(record, "entities") == OutgoingMessage("entities", b"7", record.encode())
-    (mention,) = record.mentions()
+    (mention,) = mentions_of(record)
     assert mention_message(mention, "out") == OutgoingMessage("out.per", b"ada", mention.encode())
 
 
 def test_privacy_a_text_is_not_in_a_representation() -> None:
-    assert "Ada" not in repr(one_record()) + repr(one_record().mentions()) + repr(decode_post(None, wire()))
+    assert "Ada" not in repr(one_record()) + repr(mentions_of(one_record())) + repr(decode_post(None, wire()))
 
 
 def test_an_entity_id_is_the_digest_of_a_json_array() -> None:

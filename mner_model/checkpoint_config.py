@@ -27,7 +27,7 @@ def model_choices(folder: Path) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """All fields, those that older versions did not write as they come.
+    """All fields, those that older versions did not write with their defaults.
 
     Raises CheckpointError where it cannot be read, is of another format or other tags, or has values of wrong types.
     """

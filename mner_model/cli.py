@@ -112,9 +112,9 @@ def train(
 
     with failures():
         of_model, of_recipe = _pairs(model_changes), _pairs(recipe_changes)
-        for field in variant_fields(preset_name):
-            if field in of_model or field in of_recipe:
-                raise ConfigError(f"--preset {preset_name}: says {field} already, expected it once")
+        for said in variant_fields(preset_name):
+            if said in of_model or said in of_recipe:
+                raise ConfigError(f"--preset {preset_name}: says {said} already, expected it once")
         if "seed" in of_recipe or (epochs and "epochs" in of_recipe):
             raise ConfigError("--recipe: expected the seed by --seed, and the epochs by --epochs or here, not by both")
         chosen = preset(preset_name).changed(of_model, of_recipe, is_taught=soft_targets is not None)

@@ -48,7 +48,7 @@ class _Config:
         return asdict(self)
 
     def choices(self) -> dict[str, Any]:
-        """The fields that are not as they come: the same for versions that differ in fields nobody chose."""
+        """The fields that differ from the defaults: the same for versions that differ in fields nobody chose."""
         plain = self.to_json()
         return {field.name: plain[field.name] for field in fields(self) if plain[field.name] != field.default}
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from mner_model.labels import Span, spans_lenient, spans_strict
 
-type_name = str  # an entity type such as PER
+TypeName = str  # an entity type such as PER
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Evaluation:
     strict: Score = field(default_factory=Score)
     lenient: Score = field(default_factory=Score)
     segmentation: Score = field(default_factory=Score)
-    per_type: dict[type_name, Score] = field(default_factory=dict)
+    per_type: dict[TypeName, Score] = field(default_factory=dict)
     seen: Score = field(default_factory=Score)
     unseen: Score = field(default_factory=Score)
 
@@ -84,8 +84,8 @@ def evaluate(
     words: Iterable[Sequence[str]],
     gold: Iterable[Sequence[str]],
     predicted: Iterable[Sequence[str]],
-    types: Sequence[type_name],
-    seen_surfaces: Callable[[str, type_name], bool] | None = None,
+    types: Sequence[TypeName],
+    seen_surfaces: Callable[[str, TypeName], bool] | None = None,
 ) -> Evaluation:
     """Scores predicted BIO tags against gold ones, post by post.
 
@@ -145,9 +145,9 @@ def _untyped(spans: Iterable[Span]) -> set[Span]:
     return {Span(span.start, span.end, "") for span in spans}
 
 
-def _of_type(spans: Iterable[Span], type_: type_name) -> set[Span]:
+def _of_type(spans: Iterable[Span], type_: TypeName) -> set[Span]:
     return {span for span in spans if span.type == type_}
 
 
-def _is_seen(span: Span, words: Sequence[str], seen: Callable[[str, type_name], bool] | None) -> bool:
+def _is_seen(span: Span, words: Sequence[str], seen: Callable[[str, TypeName], bool] | None) -> bool:
     return seen is not None and seen(" ".join(words[span.start : span.end]).casefold(), span.type)

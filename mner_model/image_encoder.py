@@ -233,7 +233,8 @@ class ImageEncoder:
 
 def _check_label_vectors(output: str, label_vectors: Tensor | None) -> None:
     if output not in ("features", "label_words"):
-        raise ImageEncoderError(f"unknown output {output!r}: expected features or label_words")
+        where = "; labels are read by image_captions.load_image_reader" if output == "labels" else ""
+        raise ImageEncoderError(f"unknown output {output!r}: expected features or label_words{where}")
     if (output == "label_words") != (label_vectors is not None):
         raise ValueError(f"output {output!r}: label_vectors go with label_words and with nothing else")
     if label_vectors is not None and (label_vectors.ndim != 2 or len(label_vectors) != len(imagenet_labels())):

@@ -29,7 +29,10 @@ class TaggedPost:
 
 
 class MultimodalTagger(nn.Module):
-    """Emissions of BIO tags from any subset of the modalities that a ModelConfig knows, under one CRF."""
+    """Emissions of BIO tags from the modalities that a ModelConfig names, under one CRF.
+
+    Words, characters and text are there for every post; an image, a caption and hashtags may be missing from any.
+    """
 
     def __init__(
         self,

@@ -140,7 +140,7 @@ class Predictor:
 
     @property
     def choices(self) -> dict[str, Any]:
-        """What is not as it comes in its model's configuration."""
+        """What differs from the defaults in its model's configuration."""
         return self._model.config.choices()
 
     @property

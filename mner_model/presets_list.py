@@ -42,7 +42,7 @@ def preset_lines(presets: Sequence[Preset], measured: Sequence[Measured], width:
 
 
 def _conditions(one: Preset, in_short: Summary | None) -> str:
-    """What it needs, and what was not as it comes when it was measured."""
+    """What it needs, and what differed from the defaults when it was measured."""
     needs = [
         one.extra and f"needs the extra {one.extra}",
         one.taught and "needs soft targets, of `mner-model teach`",

@@ -159,9 +159,9 @@ def _check_kept(run: Run, folder: Path, sources: Sources, asked: _Asked) -> None
 
 
 def _two_choices(has: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The fields in which two choices differ; one that was not chosen is as it comes."""
+    """The fields in which two choices differ; one that was not chosen has its default."""
     names = [name for name in {**has, **wanted} if has.get(name) != wanted.get(name)]
-    parts = [f"{name} {has.get(name, 'as it comes')}, asked for {wanted.get(name, 'as it comes')}" for name in names]
+    parts = [f"{name} {has.get(name, 'the default')}, asked for {wanted.get(name, 'the default')}" for name in names]
     return ", ".join(parts)
 
 

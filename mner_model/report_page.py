@@ -116,13 +116,13 @@ def _made_with(about: Mapping[str, Any] | None) -> str:
 
 
 def _recipe_lines(measured: Sequence[Measured]) -> list[str]:
-    """Model and recipe of each preset, as far as they are not as they come: a list, as versions may differ in them."""
+    """What differs from the defaults in each preset's model and recipe: a list, as versions may have other defaults."""
     about = {}
     for one in measured:
         chosen = {**one.result["model"].get("choices", {}), **((one.training or {}).get("recipe") or {})}
         about[_model(one)] = ", ".join(f"{name} {_plainly(value)}" for name, value in chosen.items())
     told = [f"- {model}: {choices}" for model, choices in about.items() if choices]
-    return ["What is not as it comes in each model and its recipe:\n\n" + "\n".join(told)] if told else []
+    return ["What differs from the defaults in each model and its recipe:\n\n" + "\n".join(told)] if told else []
 
 
 def _plainly(value: Any) -> str:

@@ -104,8 +104,8 @@ def summary(preset: str, measured: Iterable[Measured]) -> Summary | None:
 
 
 def training_in_short(story: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Of what a checkpoint tells of its training: recipe, what is not as it comes, data, all that is told of them, and
-    what it was made with.
+    """Of what a checkpoint tells of its training: its recipe's differences from the defaults, its data with all that is
+    told of them, and what it was made with.
 
     The seed and the precision, which follows the device, are left out. None for a checkpoint that tells nothing.
     """

@@ -383,7 +383,7 @@ def test_a_checkpoint_of_what_the_preset_was_once_is_refused(data: Path, tmp_pat
     report(data, tmp_path / "out", "--preset", "moon-char+hidden=7:0")
     (tmp_path / "out" / "moon-char+hidden=7-seed0").rename(tmp_path / "out" / "moon-char-seed0")
     ended = run(data, tmp_path / "out", "--preset", "moon-char:0")
-    told = otherwise(tmp_path / "out" / "moon-char-seed0", "model (hidden 7, asked for as it comes)")
+    told = otherwise(tmp_path / "out" / "moon-char-seed0", "model (hidden 7, asked for the default)")
     assert (ended.exit_code, ended.stderr) == (1, told)
 
 

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mner_model.beam_search import State, beam_search
-from mner_model.caption_decoder import END, START, CaptionDecoder, DecoderConfig, caption_vocabulary
+from mner_model.captioning.beam_search import State, beam_search
+from mner_model.captioning.decoder import END, START, CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.checkpoint import (
     CONFIG_FILE,
     VOCABULARY_FILE,
@@ -27,8 +27,8 @@ from mner_model.checkpoint import (
 from mner_model.config import check_type
 from mner_model.errors import CheckpointError, brief
 from mner_model.image_encoder import ImageEncoderConfig
-from mner_model.image_grid import GridEncoder
-from mner_model.image_weights import ImageEncoderError
+from mner_model.imaging.grid import GridEncoder
+from mner_model.imaging.weights import ImageEncoderError
 from mner_model.saved_folder import check_folder, saved_folder
 from mner_model.vocabulary import Vocabulary
 

@@ -30,7 +30,7 @@ from mner_model.checkpoint_config import (
 from mner_model.config import ConfigError, ModelConfig
 from mner_model.errors import CheckpointError, reason
 from mner_model.image_encoder import ImageEncoderConfig
-from mner_model.image_words import label_vectors
+from mner_model.imaging.words import label_vectors
 from mner_model.model import MultimodalTagger
 from mner_model.preprocessing import Preprocessing
 from mner_model.saved_folder import check_folder, saved_folder
@@ -39,7 +39,7 @@ from mner_model.text_pieces import PieceTokenizer
 from mner_model.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
 
 if TYPE_CHECKING:
-    from mner_model.image_captions import CaptionerConfig
+    from mner_model.imaging.captions import CaptionerConfig
 
 __all__ = [
     "CONFIG_FILE",
@@ -70,7 +70,7 @@ class Checkpoint:
 
     label_vectors  float32 [labels, word_dimension], the words of the image encoder's labels; None without images
     seen_mentions  int64 [mentions], `data.mention_hashes` of the training data's mentions, sorted
-    image_encoder  how images reach it, as `mner_model.image_captions.load_image_reader` takes it; None without images
+    image_encoder  how images reach it, as `mner_model.imaging.captions.load_image_reader` takes it; None without images
     training       how it was trained and on what, for people
     """
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mner_model.caption_commands import caption, train_captioner
+from mner_model.captioning.commands import caption, train_captioner
 from mner_model.config import ConfigError, TrainingConfig
 from mner_model.console import ProgressCallback, failures, progress, say, say_epoch
-from mner_model.hashtag_commands import evaluate_segmenter, segment, train_segmenter
 from mner_model.options import CHECKPOINT, DEVICE, EPOCHS, FILE, TRAIN, VALID, VECTORS
-from mner_model.plot_commands import plot
-from mner_model.report_commands import presets, report
-from mner_model.teaching_commands import teach
+from mner_model.plotting.commands import plot
+from mner_model.reporting.commands import presets, report
+from mner_model.segmenter.commands import evaluate_segmenter, segment, train_segmenter
+from mner_model.training.teaching_commands import teach
 
 if TYPE_CHECKING:
     from mner_model.post import Post
@@ -108,7 +108,7 @@ def train(
     from mner_model.image_encoder import ImageEncoderConfig
     from mner_model.predictor import device_of
     from mner_model.presets import preset, variant_fields
-    from mner_model.training_run import Sources, train_to
+    from mner_model.training.run import Sources, train_to
 
     with failures():
         of_model, of_recipe = _pairs(model_changes), _pairs(recipe_changes)
@@ -153,7 +153,7 @@ def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json
     from mner_model.data import repairs
     from mner_model.evaluation_run import evaluate_checkpoint
     from mner_model.predictor import Predictor
-    from mner_model.training_run import set_name
+    from mner_model.training.run import set_name
 
     with failures(), progress("evaluating") as on_progress:
         predictor = Predictor.load(checkpoint, device)
@@ -282,7 +282,7 @@ def _print_table(data: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mner_model.training_run import set_name
+    from mner_model.training.run import set_name
 
     model, about = result["model"], result["data"]
     table = Table(title=f"{model['name']} {model['fingerprint'][:12]} on {set_name(data)}")

@@ -10,7 +10,7 @@ import click
 from mner_model.config import ConfigError
 
 if TYPE_CHECKING:
-    from mner_model.training_story import EpochReport
+    from mner_model.training.story import EpochReport
 
 ProgressCallback = Callable[[int, int | None], None]
 
@@ -37,13 +37,13 @@ def failures() -> Iterator[None]:
     from mner_model.errors import CheckpointError
     from mner_model.image_encoder import ImageEncoderError
     from mner_model.images import ImageUndecodable
-    from mner_model.plots import PlotError
+    from mner_model.plotting.plots import PlotError
     from mner_model.predictor import NoModalityWeights
-    from mner_model.results import ResultsError
-    from mner_model.soft_target_file import SoftTargetsError
+    from mner_model.reporting.results import ResultsError
     from mner_model.text_encoder import TextEncoderError
     from mner_model.train import TrainingDiverged
-    from mner_model.training_state import TrainingStateError
+    from mner_model.training.soft_target_file import SoftTargetsError
+    from mner_model.training.state import TrainingStateError
     from mner_model.vocabulary import VectorsError
 
     known = (

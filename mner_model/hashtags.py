@@ -19,10 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save, save_file
 
 from mner_model.errors import CheckpointError
-from mner_model.hashtag_gaps import GapConfig, GapModel, plain_letters
-from mner_model.hashtag_pairs import Pair, WordPairs, pair_features
-from mner_model.hashtag_words import Features, Lexicon, gap_features, word_features
 from mner_model.saved_folder import check_folder, saved_folder
+from mner_model.segmenter.gaps import GapConfig, GapModel, plain_letters
+from mner_model.segmenter.pairs import Pair, WordPairs, pair_features
+from mner_model.segmenter.words import Features, Lexicon, gap_features, word_features
 
 FORMAT = 2
 FORMAT_WITHOUT_PAIRS = 1  # checkpoints with the modality hashtag hold such ones

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
-from mner_model.efficientnet_lite import EfficientNetLite0, rename_ported_keys
 from mner_model.errors import brief
-from mner_model.image_weights import ImageEncoderError, fingerprint, fold_batch_norm, read_state
 from mner_model.images import center_square
+from mner_model.imaging.efficientnet_lite import EfficientNetLite0, rename_ported_keys
+from mner_model.imaging.weights import ImageEncoderError, fingerprint, fold_batch_norm, read_state
 
 __all__ = ["ImageEncoder", "ImageEncoderConfig", "ImageEncoderError", "imagenet_labels", "label_words"]
 
@@ -43,7 +43,7 @@ class ImageEncoderConfig:
     weights   path of a state dict (.safetensors, or .pth of tensors alone); None: the published ImageNet weights
     output    features: the final pooled hidden layer.
               label_words: class probabilities times word vectors of the class labels, scaled to unit length.
-              labels: the likeliest class labels as a caption, which `mner_model.image_captions` makes of it
+              labels: the likeliest class labels as a caption, which `mner_model.imaging.captions` makes of it
     """
 
     backbone: str = "efficientnet-lite0"

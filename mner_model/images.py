@@ -19,7 +19,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from torch import Tensor
 from torch.nn import functional
 
-from mner_model.image_headers import HeaderError, ImageFormat, ImageHeader, read_header, sniff
+from mner_model.imaging.headers import HeaderError, ImageFormat, ImageHeader, read_header, sniff
 
 Pixels = Tensor
 """A decoded image, uint8 [3, height, width], RGB."""

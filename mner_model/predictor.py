@@ -18,9 +18,9 @@ from mner_model.batch import BATCH_MAX_TOKENS, Features, features_fingerprint, r
 from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.encoders import WordEncoder
 from mner_model.errors import CheckpointError, DeviceUnavailable
-from mner_model.image_captions import ImageReader, load_image_reader
 from mner_model.image_encoder import ImageEncoderError
-from mner_model.image_words import caption_words, words_vector
+from mner_model.imaging.captions import ImageReader, load_image_reader
+from mner_model.imaging.words import caption_words, words_vector
 from mner_model.labels import Span
 from mner_model.model import TaggedPost
 from mner_model.text import Tokens, tokenize

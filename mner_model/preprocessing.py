@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mner_model.batch import Batch, Features, collate
 from mner_model.config import ModelConfig
 from mner_model.hashtags import HashtagSegmenter
-from mner_model.image_words import caption_words
+from mner_model.imaging.words import caption_words
 from mner_model.post_hashtags import HashtagReader
 from mner_model.text import Tokens
 from mner_model.text_pieces import PieceTokenizer

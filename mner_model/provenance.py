@@ -25,8 +25,9 @@ def made_with(device: torch.device | str) -> dict[str, Any]:
 def code_fingerprint() -> str:
     """sha256 over names and bytes of this package's Python files: tells apart what has the same version."""
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(f"{file.name}\n".encode() + file.read_bytes())
+    package = Path(__file__).parent
+    for file in sorted(package.rglob("*.py")):
+        digest.update(f"{file.relative_to(package).as_posix()}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 
 

@@ -22,13 +22,13 @@ from mner_model.hashtags import HashtagSegmenter
 from mner_model.model import MultimodalTagger
 from mner_model.preprocessing import Preprocessing
 from mner_model.provenance import made_with
-from mner_model.soft_target_file import TaughtPosts
 from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
-from mner_model.training_posts import TrainingReader, check_targets
-from mner_model.training_state import load_state, not_the_state, random_state, save_state, set_random_state
-from mner_model.training_step import TrainingDiverged, TrainingStep, precision_of
-from mner_model.training_story import (
+from mner_model.training.posts import TrainingReader, check_targets
+from mner_model.training.soft_target_file import TaughtPosts
+from mner_model.training.state import load_state, not_the_state, random_state, save_state, set_random_state
+from mner_model.training.step import TrainingDiverged, TrainingStep, precision_of
+from mner_model.training.story import (
     EpochReport,
     plain,
     posts_story,

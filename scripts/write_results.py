@@ -5,8 +5,8 @@ Makes the tables of docs/results.md from mner_model/results.json, which `mner-mo
 
 from pathlib import Path
 
-from mner_model.results import read_results
-from mner_model.results_page import filled
+from mner_model.reporting.results import read_results
+from mner_model.reporting.results_page import filled
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 

@@ -8,7 +8,7 @@ import torch
 
 from mner_model.predictor import Predictor
 from mner_model.presets import preset
-from mner_model.training_run import Sources, train_to
+from mner_model.training.run import Sources, train_to
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torchvision import models
 
-from mner_model.caption_decoder import END, START, CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.captioner import Captioner, caption_text
+from mner_model.captioning.decoder import END, START, CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.errors import CheckpointError
 from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, ImageEncoderError
-from mner_model.image_grid import GridEncoder
+from mner_model.imaging.grid import GridEncoder
 from mner_model.text import tokenize
 from mner_model.vocabulary import PADDING, UNKNOWN
 

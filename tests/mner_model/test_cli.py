@@ -16,9 +16,9 @@ from PIL import Image
 from mner_model.cli import main
 from mner_model.data import read_conll
 from mner_model.labels import TagSet
-from mner_model.soft_target_file import TaughtPosts, write_soft_targets
 from mner_model.soft_targets import SoftTargets
 from mner_model.text import tokenize
+from mner_model.training.soft_target_file import TaughtPosts, write_soft_targets
 
 ROOT = Path(__file__).parents[2]
 CONLL = "IMGID:1\nflying\tO\nto\tO\nLima\tB-LOC\non\tO\nmonday\tO\n\nIMGID:2\nat\tO\nNASA\tB-ORG\n!\tO\n"

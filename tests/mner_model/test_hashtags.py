@@ -10,10 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mner_model.errors import CheckpointError
-from mner_model.hashtag_data import read_hashtags
-from mner_model.hashtag_gaps import GapConfig, GapModel, in_numbers, plain_letters
-from mner_model.hashtag_pairs import WebCounts, WordPairs
-from mner_model.hashtag_words import Lexicon
 from mner_model.hashtags import (
     FILES,
     FILES_ALWAYS,
@@ -25,6 +21,10 @@ from mner_model.hashtags import (
     default_segmenter,
     path_features,
 )
+from mner_model.segmenter.data import read_hashtags
+from mner_model.segmenter.gaps import GapConfig, GapModel, in_numbers, plain_letters
+from mner_model.segmenter.pairs import WebCounts, WordPairs
+from mner_model.segmenter.words import Lexicon
 
 DEV = Path(__file__).parents[3] / "shared" / "data" / "hashtags" / "dev.tsv"
 LEXICON = Lexicon(

@@ -12,7 +12,6 @@ from torch import nn
 from torchvision import models
 
 from mner_model.cli import main
-from mner_model.efficientnet_lite import EfficientNetLite0, rename_ported_keys
 from mner_model.image_encoder import (
     ImageEncoder,
     ImageEncoderConfig,
@@ -20,8 +19,9 @@ from mner_model.image_encoder import (
     imagenet_labels,
     label_words,
 )
-from mner_model.image_weights import fold_batch_norm
 from mner_model.images import decode
+from mner_model.imaging.efficientnet_lite import EfficientNetLite0, rename_ported_keys
+from mner_model.imaging.weights import fold_batch_norm
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
 

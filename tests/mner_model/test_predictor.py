@@ -13,7 +13,7 @@ from mner_model.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig
 from mner_model.errors import CheckpointError
 from mner_model.image_encoder import ImageEncoderConfig
-from mner_model.image_words import caption_words, label_vectors, words_vector
+from mner_model.imaging.words import caption_words, label_vectors, words_vector
 from mner_model.model import MultimodalTagger
 from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
 from mner_model.preprocessing import Preprocessing

@@ -13,7 +13,7 @@ from mner_model.checkpoint import load_checkpoint
 from mner_model.cli import main
 from mner_model.config import ConfigError
 from mner_model.presets import PRESETS, preset
-from mner_model.results import Measured
+from mner_model.reporting.results import Measured
 from mner_model.text_encoder import TextEncoder
 from mner_model.train import EpochReport, Trainer
 
@@ -50,7 +50,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, make_measured: Callable[..., Measu
         )
     ]
     found += [make_measured(0.1, preset="minilm", data="twitter2015/test", with_images=True)]
-    monkeypatch.setattr("mner_model.results.read_results", lambda: found)
+    monkeypatch.setattr("mner_model.reporting.results.read_results", lambda: found)
 
 
 @pytest.mark.usefixtures("measured")

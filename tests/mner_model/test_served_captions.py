@@ -19,9 +19,9 @@ from mner_model.cli import main
 from mner_model.config import TrainingConfig
 from mner_model.errors import CheckpointError
 from mner_model.evaluation_run import evaluate_checkpoint
-from mner_model.image_captions import CaptionerConfig, LabelCaptions
 from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig
 from mner_model.images import decode
+from mner_model.imaging.captions import CaptionerConfig, LabelCaptions
 from mner_model.post import Post
 from mner_model.predictor import Document, Predictor
 from mner_model.tag_lines import read_line, tag_posts

@@ -19,10 +19,10 @@ from mner_model.errors import CheckpointError
 from mner_model.evaluation_run import evaluate_checkpoint
 from mner_model.hashtags import FILES, HashtagSegmenter
 from mner_model.predictor import Document, Predictor
-from mner_model.report import measure, scored_sets
+from mner_model.reporting.scores import measure, scored_sets
 from mner_model.text import tokenize
 from mner_model.train import Trainer
-from mner_model.training_posts import TrainingReader
+from mner_model.training.posts import TrainingReader
 from mner_model.vocabulary import WordVectors
 
 ALL = {

@@ -10,11 +10,11 @@ import torch
 from mner_model.checkpoint import Checkpoint
 from mner_model.config import TrainingConfig
 from mner_model.data import Example, example_from_words, mention_hash
-from mner_model.moving_average import MovingAverage
 from mner_model.predictor import Document, Predictor
 from mner_model.soft_targets import any_path
 from mner_model.train import EpochReport, Trainer, TrainingDiverged
-from mner_model.training_step import TrainingStep
+from mner_model.training.moving_average import MovingAverage
+from mner_model.training.step import TrainingStep
 
 # The fixtures of conftest.py hold the made-up posts; they are handed over as callables.
 TrainSmall = Callable[..., Checkpoint]

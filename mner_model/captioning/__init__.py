@@ -1,0 +1,1 @@
+"""What `mner_model.captioner` is made of and trained by."""

@@ -1,0 +1,1 @@
+"""What `mner_model.images` and `mner_model.image_encoder` are made of, and what images say in words."""

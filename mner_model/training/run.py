@@ -1,0 +1,176 @@
+"""A training from files to a checkpoint folder: `mner-model train` does one, `report` one for each preset and seed."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from mner_model.checkpoint import CONFIG_FILE, check_destination
+from mner_model.config import ConfigError, ModelConfig, TrainingConfig
+from mner_model.data import DataError, Example, read_conll, repairs
+from mner_model.image_encoder import ImageEncoderConfig
+from mner_model.imaging.captions import CaptionerConfig, load_image_reader
+from mner_model.imaging.words import check_image_encoder
+from mner_model.labels import TagSet
+from mner_model.text_encoder import TextEncoder
+from mner_model.train import Trainer
+from mner_model.training.posts import check_targets
+from mner_model.training.soft_target_file import TaughtPosts, read_soft_targets
+from mner_model.training.story import EpochReport
+from mner_model.vocabulary import WordVectors, read_vectors
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What trainings read.
+
+    train, valid  CoNLL files to learn from and to choose by; captions of their images lie beside them
+    vectors       pretrained word vectors, of which `words` are kept (None: all); for models with words or images
+    image         whose labels tell the tagger of an image when it serves; for models with images or captions
+    soft_targets  what `mner-model teach` wrote; None to learn from the gold alone
+    captioner     folder of what captions images when it serves, in place of labels; for models that read captions
+    """
+
+    train: Sequence[Path]
+    valid: Sequence[Path]
+    vectors: Path | None = None
+    words: int | None = None
+    image: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
+    soft_targets: Path | None = None
+    captioner: Path | None = None
+
+
+def train_to(
+    out: Path,
+    name: str,
+    model: ModelConfig,
+    recipe: TrainingConfig,
+    sources: Sources,
+    *,
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda line: None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> str:
+    """Trains, writes the checkpoint, and returns its fingerprint; goes on where an earlier try was stopped.
+
+    say  is told in a sentence what is going on
+
+    Raises CheckpointError, ConfigError, DataError, ImageEncoderError, SoftTargetsError, TextEncoderError,
+    TrainingDiverged, TrainingStateError or VectorsError in one sentence, before any training where that can be known.
+    """
+    check_targets(model, recipe, is_taught=sources.soft_targets is not None)
+    if (out / CONFIG_FILE).exists():
+        raise ConfigError(f"--out {out}: holds a checkpoint already; name another folder, or remove it to train again")
+    image_encoder = _image_encoder(model, sources, say)
+    check_destination(out)
+    taught = None
+    if sources.soft_targets is not None:
+        taught = read_soft_targets(sources.soft_targets, TagSet(model.types))
+        say(f"{sources.soft_targets.name}: {len(taught.targets):,} posts with soft targets")
+    vectors, text = None, None
+    model.check_vectors(sources.vectors)
+    if model.in_words and sources.vectors is not None:
+        say(f"reading {sources.vectors.name}")
+        vectors = WordVectors(*read_vectors(sources.vectors, sources.words))
+        dimension = vectors.vectors.shape[1]
+        model = replace(model, word_dimension=dimension, image_dimension=dimension)
+    if model.text_encoder:
+        say(f"reading {model.text_encoder}")
+        text = TextEncoder.pretrained(model.text_encoder)
+        # a folder's name is enough for people, and where it lies is nobody's business
+        model = replace(model, text_encoder=Path(model.text_encoder).name)
+    train = [example for file in sources.train for example in _read(file, say)]
+    if taught is not None:
+        _tell_of_taught(train, taught, say)
+    if image_encoder is not None and not _have_captions(train):
+        say("no post to learn from has a caption (FILE.captions.tsv): the tagger will not learn what images mean")
+    valid = _validation_sets(sources.valid, say)
+    for set_of, posts in valid.items():
+        tell_of_shared(posts, train, f"--valid {set_of}", say)
+    if image_encoder is not None and recipe.choose_with_images and not any(map(_have_captions, valid.values())):
+        say("no post to choose by has a caption (FILE.captions.tsv): the pass is chosen on text alone")
+    trainer = Trainer(train, valid, vectors, model, recipe, device, text, taught)
+    out = Path(os.path.abspath(out))  # "." has no name to write another beside
+    state_file = out.with_name(out.name + ".training")
+    checkpoint = trainer.run(name, on_epoch, state_file, say)
+    if image_encoder is not None:
+        checkpoint.set_image_encoder(image_encoder)
+    fingerprint = checkpoint.save(out)
+    state_file.unlink(missing_ok=True)
+    return fingerprint
+
+
+def _image_encoder(
+    model: ModelConfig, sources: Sources, say: Callable[[str], None]
+) -> ImageEncoderConfig | CaptionerConfig | None:
+    """How images will reach the tagger when it serves, tried out now; None for a model that images tell nothing."""
+    has_images = "image" in model.modalities
+    if sources.captioner is not None:
+        if has_images or not model.reads_captions:
+            without = ", and without the modality image" if has_images else ""
+            raise ConfigError(
+                f"--captioner: expected a model that reads captions{without}, "
+                f"got the modalities {', '.join(model.modalities)}"
+            )
+        return CaptionerConfig.of(sources.captioner)
+    if has_images:
+        if model.reads_captions:
+            say("the modality image takes the image when tagging: captions are read where a caller brings them")
+        config = replace(sources.image, output="label_words")
+        check_image_encoder(config)
+        return config
+    if model.reads_captions:
+        config = replace(sources.image, output="labels")
+        load_image_reader(asdict(config))
+        return config
+    return None
+
+
+def captions_beside(file: Path) -> Path | None:
+    """The captions of a file's images: FILE.captions.tsv beside FILE.txt; None where there are none."""
+    captions = file.with_suffix(".captions.tsv")
+    return captions if captions.exists() else None
+
+
+def set_name(file: Path) -> str:
+    """What people call a data file: its folder and its name, twitter2015/test."""
+    return f"{file.absolute().parent.name}/{file.stem}"
+
+
+def tell_of_shared(posts: Sequence[Example], train: Iterable[Example], of: str, say: Callable[[str], None]) -> None:
+    """Says how many posts have a text that is learned from too, if any: scores on those say little."""
+    learned = {example.text for example in train}
+    count = sum(example.text in learned for example in posts)
+    if count:
+        say(f"{of}: {count:,} of {len(posts):,} posts have a text that is in the training data too")
+
+
+def _tell_of_taught(train: Iterable[Example], taught: TaughtPosts, say: Callable[[str], None]) -> None:
+    texts = {example.text for example in train}
+    gold = sum(text in texts for text in taught.targets)
+    say(
+        f"soft targets: of {gold:,} of the {len(texts):,} texts with gold, and of {len(taught.targets) - gold:,} others"
+    )
+
+
+def _have_captions(examples: Iterable[Example]) -> bool:
+    return any(example.caption for example in examples)
+
+
+def _read(file: Path, say: Callable[[str], None]) -> list[Example]:
+    captions = captions_beside(file)
+    examples = read_conll(file, captions=captions)
+    if borne_with := repairs(file):
+        say(f"{set_name(file)}: not sound, read all the same: {borne_with}")
+    captioned = sum(example.caption is not None for example in examples)
+    say(f"{set_name(file)}: {len(examples):,} posts" + (f", {captioned:,} with a caption" if captions else ""))
+    return examples
+
+
+def _validation_sets(files: Iterable[Path], say: Callable[[str], None]) -> dict[str, list[Example]]:
+    sets: dict[str, list[Example]] = {}
+    for file in files:
+        if set_name(file) in sets:
+            raise DataError(f"{file}: a second validation set of the name {set_name(file)}; give its folder another")
+        sets[set_name(file)] = _read(file, say)
+    return sets

@@ -86,7 +86,8 @@ def train_segmenter(
 ) -> None:
     """Train a hashtag segmenter and write its folder.
 
-    Every choice is made on held-out folds of --train.
+    Every choice is made on held-out folds of --train. The defaults of --web-counts and --forum-words come with the
+    extra segmenter.
     """
     import torch
 
@@ -130,7 +131,7 @@ def evaluate_segmenter(segmenter: Path | None, data: Path, as_json: bool) -> Non
     Exact match is with one of the gold segmentations; signs aside, apostrophes and the like that gold adds to the
     hashtag do not count, as in published figures.
 
-    The wordsegment library is scored beside it where it is installed.
+    The wordsegment library (extra segmenter) is scored beside it where it is installed.
     """
     from mner_model.hashtags import HashtagSegmenter
     from mner_model.segmenter.data import fingerprint, read_hashtags
@@ -186,7 +187,7 @@ def _table(result: dict[str, Any]) -> str:
             shares = "  ".join(f"{scores[name]:11.2%}" for name in ("exact", "exact_signs_aside", "boundary_f1"))
             lines.append(f"{label:24}{shares}  {scores['hashtags_per_second']:10,.0f}")
         else:
-            lines.append(f"{label:24}not installed")
+            lines.append(f"{label:24}not installed: pip install 'mner-stream[segmenter]'")
     return "\n".join(lines)
 
 

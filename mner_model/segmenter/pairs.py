@@ -165,7 +165,10 @@ def pair_features(words: Sequence[str], pairs: WordPairs, own: Mapping[Pair, int
 def _package_folder(name: str) -> Path:
     found = find_spec(name)
     if found is None or found.origin is None:
-        raise DataError(f"{name.replace('_', '-')} is not installed: install it, or name a file or folder of your own")
+        raise DataError(
+            f"{name.replace('_', '-')} is not installed: pip install 'mner-stream[segmenter]', "
+            "or name a file or folder of your own"
+        )
     return Path(found.origin).parent
 
 

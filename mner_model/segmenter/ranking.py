@@ -10,9 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mner_model.segmenter.weights import fitted
-
-_IMPOSSIBLE = -10_000.0
+from mner_model.segmenter.weights import IMPOSSIBLE, fitted
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,12 @@ class RankingFitter:
         column = {name: index for index, name in enumerate(self.names)}
         size = (len(lists), max(len(one.features) for one in lists))
         self._values = torch.zeros(*size, len(self.names))
-        self._there = torch.full(size, _IMPOSSIBLE)
-        self._gold = torch.full(size, _IMPOSSIBLE)
+        self._there = torch.full(size, IMPOSSIBLE)
+        self._gold = torch.full(size, IMPOSSIBLE)
         for row, one in enumerate(lists):
             for place, (features, gold) in enumerate(zip(one.features, one.gold, strict=True)):
                 self._there[row, place] = 0.0
-                self._gold[row, place] = 0.0 if gold else _IMPOSSIBLE
+                self._gold[row, place] = 0.0 if gold else IMPOSSIBLE
                 for name, value in features:
                     self._values[row, place, column[name]] += value
 

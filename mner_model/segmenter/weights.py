@@ -15,7 +15,7 @@ from torch import Tensor
 from mner_model.hashtags import Candidate
 from mner_model.segmenter.data import Cuts
 
-_IMPOSSIBLE = -10_000.0
+IMPOSSIBLE = -10_000.0
 _PADDING_SHARE = 1.3
 
 
@@ -67,7 +67,7 @@ class WeightFitter:
         every = (features for lattice in lattices for features in lattice.features)
         for row, features in enumerate(every):
             for name, value in features:
-                matrix[row, column[name]] = value
+                matrix[row, column[name]] += value
         self._matrix = torch.from_numpy(matrix)
 
     def fit(self, chosen: Sequence[int], penalty: float, iterations: int) -> dict[str, float]:
@@ -135,7 +135,7 @@ class WeightFitter:
 def _log_partition(scores: Tensor, bucket: _Bucket) -> Tensor:
     """Log-sum of the scores of all segmentations, [hashtags]."""
     count, longest = len(bucket.lengths), int(bucket.lengths.max())
-    table = torch.full((count * longest * (longest + 1),), _IMPOSSIBLE).index_put((bucket.cells,), scores)
+    table = torch.full((count * longest * (longest + 1),), IMPOSSIBLE).index_put((bucket.cells,), scores)
     by_end = table.view(count, longest, longest + 1).unbind(2)
     sums = torch.zeros(count, 1)
     for end in range(1, longest + 1):
@@ -147,7 +147,7 @@ def _log_partition(scores: Tensor, bucket: _Bucket) -> Tensor:
 def _log_gold(scores: Tensor, bucket: _Bucket) -> Tensor:
     """Log-sum of the scores of the gold segmentations, [hashtags]."""
     paths = torch.zeros(len(bucket.owner)).index_add(0, bucket.path_of, scores[bucket.gold])
-    best = torch.full((len(bucket.lengths),), _IMPOSSIBLE).scatter_reduce(0, bucket.owner, paths.detach(), "amax")
+    best = torch.full((len(bucket.lengths),), IMPOSSIBLE).scatter_reduce(0, bucket.owner, paths.detach(), "amax")
     shares = torch.exp(paths - best[bucket.owner])
     return torch.zeros(len(bucket.lengths)).index_add(0, bucket.owner, shares).log() + best
 

@@ -104,7 +104,7 @@ def test_without_the_peer_ours_is_still_scored(gold: Path, monkeypatch: pytest.M
     code, out, _ = run(evaluate_segmenter, "--data", gold, "--json")
     assert code == 0
     assert json.loads(out)["wordsegment"] is None
-    assert b"not installed" in run(evaluate_segmenter, "--data", gold)[1]
+    assert b"not installed: pip install 'mner-stream[segmenter]'" in run(evaluate_segmenter, "--data", gold)[1]
 
 
 def test_broken_gold_fails_with_file_and_line(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import gzip
 import math
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mner_model.data import DataError
+from mner_model.segmenter import pairs as hashtag_pairs
 from mner_model.segmenter.data import word_runs
 from mner_model.segmenter.pairs import (
     CORPUS_WORDS,
@@ -55,6 +58,20 @@ def test_a_file_that_holds_no_forum_words_is_named(tmp_path: Path, content: byte
     (tmp_path / "words.json.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"words\.json\.gz: expected a gzipped JSON object"):
         read_forum_words(tmp_path / "words.json.gz")
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "read"),
+    [("wordsegment", "wordsegment", read_web_counts), ("spacy_lookups_data", "spacy-lookups-data", read_forum_words)],
+)
+def test_a_package_that_is_not_installed_names_the_extra(
+    package: str, name: str, read: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashtag_pairs, "find_spec", lambda wanted: None if wanted == package else find_spec(wanted))
+    with pytest.raises(DataError) as refused:
+        read()
+    needs = f"{name} is not installed: pip install 'mner-stream[segmenter]', or name a file or folder of your own"
+    assert str(refused.value) == needs
 
 
 def test_pairs_are_counted_within_runs() -> None:

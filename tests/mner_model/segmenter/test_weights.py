@@ -72,3 +72,8 @@ def test_scores_are_weights_times_features() -> None:
     expected = [2.0 * dict(features)["two"] for features in lattice.features]
     assert list(scores) == list(lattice.candidates)
     assert list(scores.values()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_feature_that_a_word_has_twice_is_added_up() -> None:
+    twice = Lattice(1, ((0, 1),), ([("one", 1.0), ("two", 0.5), ("one", 2.0)],), ((),))
+    assert WeightFitter([twice]).scores({"one": 1.0, "two": 4.0}, 0) == {(0, 1): 5.0}

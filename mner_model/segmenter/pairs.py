@@ -24,7 +24,7 @@ from mner_model.segmenter.words import Features, Lexicon
 
 Pair = tuple[str, str]
 
-WEB_COUNTS_SOURCE = "Google Web Trillion Word Corpus, as wordsegment has it (MIT)"
+WEB_COUNTS_SOURCE = "Google Web Trillion Word Corpus, as wordsegment has it (Apache 2.0)"
 FORUM_WORDS_SOURCE = "Reddit comments, as spacy-lookups-data has them (MIT)"
 
 CORPUS_WORDS = 1_024_908_267_229

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from mner_model.checkpoint import CONFIG_FILE, check_destination
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
@@ -13,6 +14,7 @@ from mner_model.imaging.captions import CaptionerConfig, load_image_reader
 from mner_model.imaging.words import check_image_encoder
 from mner_model.labels import TagSet
 from mner_model.text_encoder import TextEncoder
+from mner_model.text_pieces import PieceTokenizer
 from mner_model.train import Trainer
 from mner_model.training.posts import check_targets
 from mner_model.training.soft_target_file import TaughtPosts, read_soft_targets
@@ -63,33 +65,9 @@ def train_to(
         raise ConfigError(f"--out {out}: holds a checkpoint already; name another folder, or remove it to train again")
     image_encoder = _image_encoder(model, sources, say)
     check_destination(out)
-    taught = None
-    if sources.soft_targets is not None:
-        taught = read_soft_targets(sources.soft_targets, TagSet(model.types))
-        say(f"{sources.soft_targets.name}: {len(taught.targets):,} posts with soft targets")
-    vectors, text = None, None
-    model.check_vectors(sources.vectors)
-    if model.in_words and sources.vectors is not None:
-        say(f"reading {sources.vectors.name}")
-        vectors = WordVectors(*read_vectors(sources.vectors, sources.words))
-        dimension = vectors.vectors.shape[1]
-        model = replace(model, word_dimension=dimension, image_dimension=dimension)
-    if model.text_encoder:
-        say(f"reading {model.text_encoder}")
-        text = TextEncoder.pretrained(model.text_encoder)
-        # a folder's name is enough for people, and where it lies is nobody's business
-        model = replace(model, text_encoder=Path(model.text_encoder).name)
-    train = [example for file in sources.train for example in _read(file, say)]
-    if taught is not None:
-        _tell_of_taught(train, taught, say)
-    if image_encoder is not None and not _have_captions(train):
-        say("no post to learn from has a caption (FILE.captions.tsv): the tagger will not learn what images mean")
-    valid = _validation_sets(sources.valid, say)
-    for set_of, posts in valid.items():
-        tell_of_shared(posts, train, f"--valid {set_of}", say)
-    if image_encoder is not None and recipe.choose_with_images and not any(map(_have_captions, valid.values())):
-        say("no post to choose by has a caption (FILE.captions.tsv): the pass is chosen on text alone")
-    trainer = Trainer(train, valid, vectors, model, recipe, device, text, taught)
+    data = _Data.read(model, sources, say)
+    data.tell(say, reads_images=image_encoder is not None, choose_with_images=recipe.choose_with_images)
+    trainer = Trainer(data.train, data.valid, data.vectors, data.fit(model), recipe, device, data.text, data.taught)
     out = Path(os.path.abspath(out))  # "." has no name to write another beside
     state_file = out.with_name(out.name + ".training")
     checkpoint = trainer.run(name, on_epoch, state_file, say)
@@ -98,6 +76,53 @@ def train_to(
     fingerprint = checkpoint.save(out)
     state_file.unlink(missing_ok=True)
     return fingerprint
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a training's sources hold."""
+
+    train: list[Example]
+    valid: dict[str, list[Example]]
+    vectors: WordVectors | None
+    text: tuple[TextEncoder, PieceTokenizer] | None
+    taught: TaughtPosts | None
+
+    @classmethod
+    def read(cls, model: ModelConfig, sources: Sources, say: Callable[[str], None]) -> Self:
+        """What this model needs of them, the quickest to be found wrong first."""
+        taught, vectors, text = None, None, None
+        if sources.soft_targets is not None:
+            taught = read_soft_targets(sources.soft_targets, TagSet(model.types))
+            say(f"{sources.soft_targets.name}: {len(taught.targets):,} posts with soft targets")
+        model.check_vectors(sources.vectors)
+        if model.in_words and sources.vectors is not None:
+            say(f"reading {sources.vectors.name}")
+            vectors = WordVectors(*read_vectors(sources.vectors, sources.words))
+        if model.text_encoder:
+            say(f"reading {model.text_encoder}")
+            text = TextEncoder.pretrained(model.text_encoder)
+        train = [example for file in sources.train for example in _read(file, say)]
+        return cls(train, _validation_sets(sources.valid, say), vectors, text, taught)
+
+    def fit(self, model: ModelConfig) -> ModelConfig:
+        """The model with what they decide of it."""
+        if self.vectors is not None:
+            dimension = self.vectors.vectors.shape[1]
+            model = replace(model, word_dimension=dimension, image_dimension=dimension)
+        # a folder's name is enough for people, and where it lies is nobody's business
+        return replace(model, text_encoder=Path(model.text_encoder).name)
+
+    def tell(self, say: Callable[[str], None], *, reads_images: bool, choose_with_images: bool) -> None:
+        """Says what people should know of them: shared texts, missing captions, of what there are soft targets."""
+        if self.taught is not None:
+            _tell_of_taught(self.train, self.taught, say)
+        for set_of, posts in self.valid.items():
+            tell_of_shared(posts, self.train, f"--valid {set_of}", say)
+        if reads_images and not _have_captions(self.train):
+            say("no post to learn from has a caption (FILE.captions.tsv): the tagger will not learn what images mean")
+        if reads_images and choose_with_images and not any(map(_have_captions, self.valid.values())):
+            say("no post to choose by has a caption (FILE.captions.tsv): the pass is chosen on text alone")
 
 
 def _image_encoder(

@@ -84,7 +84,7 @@ class _Config:
             try:
                 values[name] = _value(text, known[name])
             except ValueError:
-                raise ConfigError(f"{name}: expected {type(known[name]).__name__}, got {text!r}") from None
+                raise ConfigError(f"{name}: expected {_IN_WORDS[type(known[name])]}, got {text!r}") from None
         return replace(self, **values)
 
 

@@ -22,6 +22,11 @@ class DataError(ValueError):
     """A data file that cannot be read as what it should be; the message names file and line."""
 
 
+def set_name(file: Path) -> str:
+    """What people call a data file: its folder and its name, twitter2015/test."""
+    return f"{file.absolute().parent.name}/{file.stem}"
+
+
 @dataclass(frozen=True)
 class Example:
     """One post with gold tags.

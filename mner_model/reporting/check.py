@@ -9,7 +9,7 @@ from typing import Any
 
 from mner_model.checkpoint import check_destination, folder_fingerprint, model_choices, training_story
 from mner_model.config import ConfigError, TrainingConfig
-from mner_model.data import Example, read_conll
+from mner_model.data import Example, read_conll, set_name
 from mner_model.labels import TagSet
 from mner_model.presets import variant_fields
 from mner_model.reporting.plan import Run
@@ -24,7 +24,7 @@ from mner_model.reporting.results import (
 from mner_model.reporting.scores import ScoredSet
 from mner_model.text_encoder import TextEncoder, check_extra
 from mner_model.training.posts import check_targets
-from mner_model.training.run import Sources, captions_beside, set_name, tell_of_shared
+from mner_model.training.run import Sources, captions_beside, tell_of_shared
 from mner_model.training.soft_target_file import read_soft_targets
 from mner_model.training.story import posts_story, soft_targets_story, text_encoder_story, vectors_story
 from mner_model.vocabulary import WordVectors, read_vectors

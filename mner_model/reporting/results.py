@@ -105,7 +105,7 @@ def summary(preset: str, measured: Iterable[Measured]) -> Summary | None:
 
 def training_in_short(story: Mapping[str, Any]) -> dict[str, Any] | None:
     """Of what a checkpoint tells of its training: its recipe's differences from the defaults, its data with all that is
-    told of them, and what it was made with.
+    told of them, lenient F1 on each validation set, and what it was made with.
 
     The seed and the precision, which follows the device, are left out. None for a checkpoint that tells nothing.
     """
@@ -115,8 +115,8 @@ def training_in_short(story: Mapping[str, Any]) -> dict[str, Any] | None:
     chosen = {
         name: value for name, value in config.items() if name not in ("seed", "precision") and plain.get(name) != value
     }
-    made_with = {"made_with": story["made_with"]} if "made_with" in story else {}
-    return {"recipe": chosen, "data": dict(story.get("data", {})), **made_with}
+    others = {name: story[name] for name in ("validation_lenient_f1", "made_with") if name in story}
+    return {"recipe": chosen, "data": dict(story.get("data", {})), **others}
 
 
 def differences(

@@ -12,12 +12,12 @@ from typing import Any
 
 from mner_model.checkpoint import training_story
 from mner_model.config import ConfigError
-from mner_model.data import captions_fingerprint, fingerprint, read_conll
+from mner_model.data import captions_fingerprint, fingerprint, read_conll, set_name
 from mner_model.evaluation_run import evaluate_checkpoint, features_fingerprint
 from mner_model.predictor import Predictor
 from mner_model.reporting.results import Measured, ResultsError, training_in_short
 from mner_model.saved_file import saved_file
-from mner_model.training.run import captions_beside, set_name
+from mner_model.training.run import captions_beside
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Self
 
 from mner_model.checkpoint import CONFIG_FILE, check_destination
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
-from mner_model.data import DataError, Example, read_conll, repairs
+from mner_model.data import DataError, Example, read_conll, repairs, set_name
 from mner_model.image_encoder import ImageEncoderConfig
 from mner_model.imaging.captions import CaptionerConfig, load_image_reader
 from mner_model.imaging.words import check_image_encoder
@@ -155,11 +155,6 @@ def captions_beside(file: Path) -> Path | None:
     """The captions of a file's images: FILE.captions.tsv beside FILE.txt; None where there are none."""
     captions = file.with_suffix(".captions.tsv")
     return captions if captions.exists() else None
-
-
-def set_name(file: Path) -> str:
-    """What people call a data file: its folder and its name, twitter2015/test."""
-    return f"{file.absolute().parent.name}/{file.stem}"
 
 
 def tell_of_shared(posts: Sequence[Example], train: Iterable[Example], of: str, say: Callable[[str], None]) -> None:

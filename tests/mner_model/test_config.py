@@ -27,7 +27,7 @@ def test_fields_are_changed_from_their_text() -> None:
     [
         ({"sparkle": "1"}, "ModelConfig has no sparkle: expected one of types, modalities"),
         ({"reads_captions": "true"}, "ModelConfig has no reads_captions: expected one of types, modalities"),
-        ({"hidden": "many"}, "hidden: expected int, got 'many'"),
+        ({"hidden": "many"}, "hidden: expected a whole number, got 'many'"),
         ({"hidden": "0"}, "hidden: expected at least 1, got 0"),
         ({"modalities": "word,sound"}, "expected one or more of word, char, text, image"),
         ({"modalities": "word,word"}, "expected one or more of word, char, text, image"),

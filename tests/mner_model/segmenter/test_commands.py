@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from mner_model.data import fingerprint, read_conll
 from mner_model.segmenter.commands import evaluate_segmenter, segment, train_segmenter
 
 GOLD = "a post\tgoodmorning\tgood morning\na post\tBarackObama\tBarack Obama\nNASA!\tNASA\tNASA\tnasa\n"
@@ -47,6 +48,11 @@ def test_bytes_that_are_no_text_leave_as_they_came() -> None:
     assert "not UTF-8 come out as they went in" in " ".join(run(segment, "--help")[1].decode().split())
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_hashtag() -> None:
+    code, out, err = run(segment, "-", given=b"\xef\xbb\xbf#goodmorning\r\n#BarackObama\r\n")
+    assert (code, out, err) == (0, b"good morning\nBarack Obama\n", "")
+
+
 def test_all_signs_before_a_hashtag_are_left_out() -> None:
     code, out, err = run(segment, "-", given="##goodmorning\n#＃BarackObama\n##\n".encode())
     assert (code, out, err) == (0, b"good morning\nBarack Obama\n\n", "")
@@ -79,8 +85,8 @@ def test_evaluate_prints_one_object(gold: Path) -> None:
     assert result["data"]["hashtags"] == 3
     assert len(result["data"]["fingerprint"]) == 64
     assert result["segmenter"]["exact"] == result["segmenter"]["boundary_f1"] == 1.0
-    assert set(result["segmenter"]) == {"exact", "exact_signs_aside", "boundary_f1", "hashtags_per_second"}
-    assert set(result) == {"data", "segmenter", "gaps_alone", "wordsegment"}
+    assert set(result["segmenter"]) == {"exact", "exact_signs_aside", "boundary_f1", "hashtags_per_core_second"}
+    assert set(result) == {"data", "segmenter", "characters_alone", "wordsegment"}
 
 
 def test_evaluate_prints_a_table_for_people(gold: Path) -> None:
@@ -130,7 +136,12 @@ def test_what_is_trained_can_segment(gold: Path, tmp_path: Path) -> None:
     assert "held-out exact match" in err
     training = json.loads((out / "segmenter.json").read_text())["training"]
     assert training["recipe"]["seed"] == 7
-    assert training["sources"] == {"words": "words.txt", "web_counts": tmp_path.name, "forum_words": "forums.json.gz"}
+    assert training["sources"] == {
+        "text": {f"{tmp_path.name}/posts": fingerprint(read_conll(tmp_path / "posts.txt"))},
+        "words": "words.txt",
+        "web_counts": tmp_path.name,
+        "forum_words": "forums.json.gz",
+    }
     code, stdout, _ = run(segment, "--segmenter", out, "-", given=b"goodmorning\n")
     assert (code, stdout.replace(b" ", b"")) == (0, b"goodmorning\n")
 

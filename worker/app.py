@@ -5,7 +5,6 @@ Reading order: `run`, `Worker.run`, then `tag_posts`, which every post comes thr
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import sys
@@ -16,7 +15,7 @@ from typing import Any, Protocol, cast
 from faust import Stream
 from faust.types import TP
 
-from worker import logs, tracing
+from worker import logs, memory, tracing
 from worker.broker import last_answer, start_when_a_broker_answers, wait_for_topics
 from worker.delivery import Delivery, Limits, Pipeline
 from worker.errors import ExitStatus, Fatal, SettingsRefused
@@ -32,7 +31,6 @@ from worker.transport import Consumer, WorkerApp, new_app
 
 logger = logging.getLogger(__name__)
 
-GARBAGE_THRESHOLD_OBJECTS = 20_000
 REPORT_INTERVAL_S = 1.0
 ENDS_INTERVAL_S = 5.0
 LEAVE_TIMEOUT_S = 5.0
@@ -134,7 +132,7 @@ class Worker:
                 limits=Limits(posts=settings.open_posts_max),
             )
             self._connect(app, delivery)
-            _spare_the_garbage_collector()
+            memory.spare_the_garbage_collector()
             return await self._serve(app, delivery, pipeline, stop)
 
     async def _until_brokers_are_ready(self, producer: KafkaProducer) -> None:
@@ -248,13 +246,6 @@ def _stop_signal(or_reload: Reloading) -> asyncio.Event:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, stop.set if sys.stdin and sys.stdin.isatty() else or_reload.ask)
     return stop
-
-
-def _spare_the_garbage_collector() -> None:
-    """What is loaded by now stays; looking through it again and again took a third of the posts per second."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD_OBJECTS)
 
 
 async def _keep_ends_fresh(consumer: Consumer) -> None:

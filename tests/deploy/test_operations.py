@@ -117,7 +117,16 @@ def test_kubectl_understands_its_lines_and_only_misses_a_cluster(line: str) -> N
     assert "connection refused" in done.stderr or "was refused" in done.stderr, done.stderr
 
 
-OF_COMPOSE = sorted(set(re.findall(r"`docker compose (.*?)`", PAGE)))
+OF_COMPOSE = sorted(set(re.findall(r"(?:`|\$\()docker compose (.*?)[`)]", PAGE)))
+
+
+def test_no_line_of_it_has_docker_send_a_signal_which_would_leave_the_container_down_after_dockers_next_start() -> None:
+    assert [line for line in OF_COMPOSE if line.startswith("kill ")] == []
+    assert compose()["services"]["worker"]["restart"] == "unless-stopped"
+
+
+def test_process_1_of_a_worker_in_compose_passes_signals_on() -> None:
+    assert compose()["services"]["worker"]["init"] is True
 
 
 @pytest.mark.parametrize("line", OF_COMPOSE)

@@ -6,8 +6,8 @@ Reading order: `run`, `Worker.run`, then `tag_posts`, which every post comes thr
 import asyncio
 import contextlib
 import logging
+import os
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, cast
@@ -240,12 +240,26 @@ class Worker:
 
 
 def _stop_signal(or_reload: Reloading) -> asyncio.Event:
-    """Set by SIGTERM and SIGINT; SIGHUP asks for a reload, but on a terminal it means that the terminal is gone."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    """Set by SIGTERM, SIGINT, and the SIGHUP of a terminal that is gone; any other SIGHUP asks for a reload."""
+    stop, loop, began_on_terminal = asyncio.Event(), asyncio.get_running_loop(), _is_on_terminal()
+
+    def hang_up() -> None:
+        if began_on_terminal and not _is_on_terminal():
+            logger.info("SIGHUP, and the terminal is gone: stopping")
+            stop.set()
+        else:
+            logger.info("SIGHUP: reading the checkpoints again")
+            or_reload.ask()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, stop.set if sys.stdin and sys.stdin.isatty() else or_reload.ask)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     return stop
+
+
+def _is_on_terminal() -> bool:
+    """Not the stream's `isatty`, for that fails where standard input was closed. Of a terminal that is gone: False."""
+    return os.isatty(0)
 
 
 async def _keep_ends_fresh(consumer: Consumer) -> None:

@@ -15,9 +15,10 @@ def spare_the_garbage_collector() -> None:
 
 
 def give_back() -> None:
-    """To be called when a model went: what it took goes to the system again; for a thread, it takes 0.1 s or so.
+    """To be called when a model went, in a thread: what it took goes to the system again.
 
-    What came since the collector was spared is looked through once, and spared from then on.
+    It takes some 0.1 s, for half of which all threads stand still. What came since the collector was spared is looked
+    through once, and spared from then on.
     """
     # where it was not spared, all that torch consists of would be looked through, for a second and more
     if gc.get_threshold()[0] == GARBAGE_THRESHOLD_OBJECTS:

@@ -160,6 +160,8 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
     that do not fit the configuration.
     """
     folder = Path(folder) if folder is not None else default_checkpoint()
+    if not folder.exists():
+        raise CheckpointError(f"checkpoint {folder}: there is nothing at this path")
     for name in sorted(_FILES):
         if not (folder / name).is_file():
             raise CheckpointError(f"checkpoint {folder}: {name} is missing, expected the folder that `train` wrote")

@@ -66,7 +66,7 @@ HOMES = {
 }
 DOORS_OF_THE_MODEL = {
     f"mner_model.{name}"
-    for name in ("errors", "fields", "image_status", "images", "post", "predictor", "record", "refusals")
+    for name in ("checkpoint", "errors", "fields", "image_status", "images", "post", "predictor", "record", "refusals")
 }
 
 

@@ -5,10 +5,9 @@ Reading order: `run`, `Worker.run`, then `tag_posts`, which every post comes thr
 
 import asyncio
 import contextlib
-import gc
 import logging
+import os
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, cast
@@ -16,7 +15,7 @@ from typing import Any, Protocol, cast
 from faust import Stream
 from faust.types import TP
 
-from worker import logs, tracing
+from worker import logs, memory, tracing
 from worker.broker import last_answer, start_when_a_broker_answers, wait_for_topics
 from worker.delivery import Delivery, Limits, Pipeline
 from worker.errors import ExitStatus, Fatal, SettingsRefused
@@ -32,7 +31,6 @@ from worker.transport import Consumer, WorkerApp, new_app
 
 logger = logging.getLogger(__name__)
 
-GARBAGE_THRESHOLD_OBJECTS = 20_000
 REPORT_INTERVAL_S = 1.0
 ENDS_INTERVAL_S = 5.0
 LEAVE_TIMEOUT_S = 5.0
@@ -134,7 +132,7 @@ class Worker:
                 limits=Limits(posts=settings.open_posts_max),
             )
             self._connect(app, delivery)
-            _spare_the_garbage_collector()
+            memory.spare_the_garbage_collector()
             return await self._serve(app, delivery, pipeline, stop)
 
     async def _until_brokers_are_ready(self, producer: KafkaProducer) -> None:
@@ -242,19 +240,26 @@ class Worker:
 
 
 def _stop_signal(or_reload: Reloading) -> asyncio.Event:
-    """Set by SIGTERM and SIGINT; SIGHUP asks for a reload, but on a terminal it means that the terminal is gone."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    """Set by SIGTERM, SIGINT, and the SIGHUP of a terminal that is gone; any other SIGHUP asks for a reload."""
+    stop, loop, began_on_terminal = asyncio.Event(), asyncio.get_running_loop(), _is_on_terminal()
+
+    def hang_up() -> None:
+        if began_on_terminal and not _is_on_terminal():
+            logger.info("SIGHUP, and the terminal is gone: stopping")
+            stop.set()
+        else:
+            logger.info("SIGHUP: reading the checkpoints again")
+            or_reload.ask()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, stop.set if sys.stdin and sys.stdin.isatty() else or_reload.ask)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     return stop
 
 
-def _spare_the_garbage_collector() -> None:
-    """What is loaded by now stays; looking through it again and again took a third of the posts per second."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD_OBJECTS)
+def _is_on_terminal() -> bool:
+    """Not the stream's `isatty`, for that fails where standard input was closed. Of a terminal that is gone: False."""
+    return os.isatty(0)
 
 
 async def _keep_ends_fresh(consumer: Consumer) -> None:

@@ -218,11 +218,15 @@ def schemas(folder: Path | None, asyncapi: bool) -> None:
     if folder is None:
         click.echo(printed, nl=False)
         return
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-        click.echo(path, err=True)
+    try:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+            click.echo(path, err=True)
+    except OSError as error:
+        click.echo(f"not written: {error}", err=True)
+        sys.exit(ExitStatus.FAILED)
 
 
 for command in (tail, top, dead):

@@ -10,30 +10,45 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
+OURS = ("worker", "mner_model")
 # What they tell of every rebalance and connection is ours to say in a line, or nobody's to read.
 CHATTY = ("faust", "mode", "aiokafka", "asyncio")
 REPEATED_AFTER_S = 60.0
+# Errors to aiokafka, which tries again: a broker that is new or starts anew has no coordinator or topic for a moment.
+PASSING = {
+    ("aiokafka.consumer.group_coordinator", "Group Coordinator Request failed: %s"),
+    ("aiokafka.cluster", "Topic %s not found in cluster metadata"),
+}
 
 about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
 """What all lines of this task are about, such as the window it answers; set it anew, and it ends with the task."""
 
 
 class FewRepeats(logging.Filter):
-    """Lets a library complain of one thing once a minute: without a broker aiokafka does so 40 times a second."""
+    """Lets a library complain of one thing once a minute: without a broker aiokafka does so 40 times a second.
+
+    What mostly passes is a warning at first, and the error that the library calls it when it is still there after that.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
         self._said_at: dict[tuple[str, str], float] = {}
+        self._heard_at: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is to be written; ours always are, and what is no complaint."""
-        if record.levelno < logging.WARNING or record.name.partition(".")[0] not in CHATTY:
+        if record.levelno < logging.WARNING or record.name.partition(".")[0] in OURS:
             return True
         what, now = (record.name, str(record.msg)), self._clock()
+        is_new = now - self._heard_at.get(what, -REPEATED_AFTER_S) >= REPEATED_AFTER_S
+        self._heard_at[what] = now
         if now - self._said_at.get(what, -REPEATED_AFTER_S) < REPEATED_AFTER_S:
             return False
         self._said_at[what] = now
+        if what in PASSING and is_new:
+            record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+            return logging.getLogger(record.name).isEnabledFor(logging.WARNING)
         return True
 
 
@@ -104,14 +119,17 @@ def _known() -> dict[str, str]:
 
 
 def configure(level: str, style: Literal["text", "json"]) -> None:
-    """Log to stderr from here on: ours from `level` on, the libraries' from warnings on unless all is to be told.
+    """Log to stderr from here on: ours from `level` on, chatty libraries' from warnings on unless all is to be told.
 
     All of a library's is never told: aiokafka's debug lines have whole requests in them, posts and all.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(FewRepeats())
     handler.setFormatter(JsonLines() if style == "json" else PlainLines())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    quieter = logging.INFO if level == "DEBUG" else max(logging.WARNING, logging.getLevelNamesMapping()[level])
+    wanted = logging.getLevelNamesMapping()[level]
+    logging.basicConfig(level=max(logging.INFO, wanted), handlers=[handler], force=True)
+    for name in OURS:
+        logging.getLogger(name).setLevel(wanted)
+    quieter = logging.INFO if level == "DEBUG" else max(logging.WARNING, wanted)
     for name in CHATTY:
         logging.getLogger(name).setLevel(quieter)

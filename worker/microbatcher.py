@@ -96,6 +96,8 @@ class MicroBatcher(Generic[Item, Result]):
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
+            # its CancelledError holds the frames that it came through, and these hold this batcher and its function
+            self._loop_task = None
         await asyncio.to_thread(self._thread.shutdown)
 
     async def _run(self) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from mner_model.checkpoint import default_checkpoint, folder_fingerprint
 from mner_model.errors import CheckpointError, DeviceUnavailable
 from mner_model.predictor import Prediction, Predictor
 from worker import tracing
@@ -70,7 +71,8 @@ class Pipeline:
         self.metrics = metrics
         self._read = load or (lambda checkpoint: Predictor.load(checkpoint, settings.device))
         self._fetcher = ImageFetcher(settings)
-        self._live = ModelSlot("model", self._load, lambda model: metrics.model(*model.description))
+        fingerprint = partial(_fingerprint, settings.checkpoint)
+        self._live = ModelSlot("model", fingerprint, self._load, lambda model: metrics.model(*model.description))
         self._shadow: Shadow | None = None
 
     async def start(self) -> None:
@@ -83,9 +85,10 @@ class Pipeline:
         except CheckpointError as error:
             problems.append(_problem("MNER_CHECKPOINT", error))
         if settings.shadow_checkpoint is not None:
+            fingerprint = partial(_fingerprint, settings.shadow_checkpoint)
             read = partial(self._read, settings.shadow_checkpoint)
             try:
-                self._shadow = await Shadow.start(read, self._fetcher, settings, self.metrics)
+                self._shadow = await Shadow.start(fingerprint, read, self._fetcher, settings, self.metrics)
             except CheckpointError as error:
                 problems.append(_problem("MNER_SHADOW_CHECKPOINT", error))
         if problems:
@@ -263,6 +266,14 @@ class Pipeline:
             self.metrics.stage_took("queue", waited)
         places = max(weights) * len(weights)
         self.metrics.batch(len(weights), 1 - sum(weights) / places if places else 0.0)
+
+
+def _fingerprint(checkpoint: Path | None) -> str:
+    """Of the checkpoint that lies there now; empty where it cannot be read, which loading it says better."""
+    try:
+        return folder_fingerprint(checkpoint or default_checkpoint())
+    except OSError:
+        return ""
 
 
 def _problem(checkpoint_setting: str, error: CheckpointError) -> str:

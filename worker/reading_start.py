@@ -8,11 +8,12 @@ Start: TypeAlias = Literal["beginning", "now"] | datetime
 """The beginning of what is there, the end of it, or the first record of this moment or later."""
 
 EXPECTED = (
-    "expected beginning, now, a day as in 2026-11-22 (from midnight UTC), a time as in 2026-11-22T01:02:03Z, or a span"
-    " back as in 90s, 15m, 2h or 1d"
+    "expected beginning, now, a day as in 2026-11-22 (from midnight UTC), a time as in 2026-11-22T01:02:03Z or"
+    " 2026-11-22T01:02 (UTC where it has no zone), or a span back as in 90s, 15m, 2h or 1d"
 )
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SPAN = re.compile(r"([0-9]+)([smhd])")
+_WITHOUT_ZONE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?", re.IGNORECASE)
 
 
 def parse_start(text: str, now: datetime) -> Start:
@@ -25,7 +26,7 @@ def parse_start(text: str, now: datetime) -> Start:
             return "beginning"
         case "now":
             return "now"
-    moment = _span_back(text, now) or _day(text) or _rfc_3339(text)
+    moment = _span_back(text, now) or _day(text) or _time(text)
     if moment is None:
         raise ValueError(f"received {text!r}, {EXPECTED}")
     if moment > now:
@@ -49,9 +50,12 @@ def _day(text: str) -> datetime | None:
         return None
 
 
-def _rfc_3339(text: str) -> datetime | None:
+def _time(text: str) -> datetime | None:
+    """RFC 3339, or the same without seconds or a zone; a day alone is not one."""
     try:
         moment = datetime.fromisoformat(text.upper())
     except ValueError:
         return None
+    if moment.tzinfo is None and _WITHOUT_ZONE.fullmatch(text):
+        return moment.replace(tzinfo=UTC)
     return moment if moment.tzinfo is not None else None

@@ -168,11 +168,11 @@ def _took(latency_s: float | None) -> str:
 
 
 def _at(moment: datetime | None) -> str:
-    """In the reader's own time zone; the day only where it is another."""
+    """In UTC, as records and `--from` have it; the day only where it is another."""
     if moment is None:
         return ""
-    local, today = moment.astimezone(), datetime.now(UTC).astimezone().date()
-    return f"  {local:%H:%M:%S}" if local.date() == today else f"  {local:%Y-%m-%d %H:%M:%S}"
+    moment = moment.astimezone(UTC)
+    return f"  {moment:%H:%M:%S}Z" if moment.date() == datetime.now(UTC).date() else f"  {moment:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _image(image: ImageReport) -> str:

@@ -83,7 +83,7 @@ class ServedModel:
             max_items=_IMAGES_PER_CALL,
             max_weight=_IMAGES_PER_CALL,
             max_wait_s=settings.batch_max_wait_s,
-            observe=self._observe_embedding,
+            observe=partial(_observe_embedding, self._metrics),
             is_fatal=predictor.is_broken_by,
         )
         self._encoder.start()
@@ -96,9 +96,6 @@ class ServedModel:
             max_pixels=settings.image_max_pixels,
             timeout_s=settings.image_timeout_s,
         )
-
-    def _observe_embedding(self, *, weights: Sequence[int], waited_s: Sequence[float], compute_s: float) -> None:
-        self._metrics.stage_took("embed", compute_s)
 
     @property
     def description(self) -> tuple[str, str, str]:
@@ -155,6 +152,12 @@ class ServedModel:
             self._images.close()
             await self._encoder.close()
             await self._cache.close()
+
+
+def _observe_embedding(
+    metrics: Metrics, *, weights: Sequence[int], waited_s: Sequence[float], compute_s: float
+) -> None:
+    metrics.stage_took("embed", compute_s)
 
 
 async def _unread_images(posts: Mapping[int, Post]) -> AsyncGenerator[dict[int, PostImage], None]:

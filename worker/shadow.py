@@ -47,14 +47,19 @@ class Shadow:
 
     @classmethod
     async def start(
-        cls, read: Callable[[], Predictor], fetcher: ImageFetcher, settings: Settings, metrics: Metrics
+        cls,
+        fingerprint: Callable[[], str],
+        read: Callable[[], Predictor],
+        fetcher: ImageFetcher,
+        settings: Settings,
+        metrics: Metrics,
     ) -> Self:
-        """Loads and warms the shadow model; the errors of `read` are passed on."""
+        """Loads and warms the shadow model; the errors of `read` are passed on. `fingerprint` as `ModelSlot` has it."""
         ours = metrics.shadow()
         quieter = settings.model_copy(update={"image_effect": False, "batch_max_wait_s": BATCH_MAX_WAIT_S})
         # its images and its cache are counted nowhere: they would look like the first model's
         load = partial(ServedModel.load, read, fetcher, quieter, Metrics(), partial(_observe, ours))
-        slot = ModelSlot("shadow model", load, lambda model: ours.model(*model.description))
+        slot = ModelSlot("shadow model", fingerprint, load, lambda model: ours.model(*model.description))
         await slot.fill()
         return cls(slot, settings.shadow_share, ours)
 

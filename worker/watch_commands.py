@@ -15,7 +15,8 @@ _from = click.option(
     "start",
     type=StartType(),
     metavar="beginning|now|TIME",
-    help="Where to start; TIME as in 2026-11-22T01:02:03Z or 2026-11-22 (UTC), or a span back as in 90s, 15m, 2h, 1d.",
+    help="Where to start; TIME as in 2026-11-22T01:02:03Z, 2026-11-22T01:02 or 2026-11-22 (UTC where it has no zone), "
+    "or a span back as in 90s, 15m, 2h, 1d.",
 )
 _count = click.option("--count", type=click.IntRange(1), help="End after so many.")
 _reasons = click.option(
@@ -47,8 +48,9 @@ _reasons = click.option(
 def tail(types: Sequence[str], match: Any, start: Any, count: int | None, no_follow: bool) -> None:
     """Show entity records as they are published, until Ctrl-C.
 
-    On a terminal for reading, mentions marked in their text; in a pipe each record as published, one JSON object a
-    line, and {"deleted": post id} for a tombstone. Tombstones have no mentions: --type and --match leave them out.
+    On a terminal for reading, mentions marked in their text and times in UTC; in a pipe each record as published, one
+    JSON object a line, and {"deleted": post id} for a tombstone. Tombstones have no mentions: --type and --match leave
+    them out.
     Without --from, from now on; with --no-follow, from the beginning. Takes part in no consumer group, so no worker is
     disturbed.
     """
@@ -85,9 +87,9 @@ def tail(types: Sequence[str], match: Any, start: Any, count: int | None, no_fol
 def top(urls: Sequence[str], interval: float, once: bool) -> None:
     """Show what the dashboard shows, live, from the workers' /metrics alone.
 
-    Posts a second, latency, stages, batches, lag, cache, images, mentions and dead letters. In a pipe one JSON object
-    an interval. A worker that does not answer is said so; the others are shown, and of how many the figures are. Host
-    names are looked up again every interval, so that workers come and go.
+    Posts a second, latency, stages, batches, lag, cache, images, mentions and dead letters; the time is in UTC. In a
+    pipe one JSON object an interval. A worker that does not answer is said so; the others are shown, and of how many
+    the figures are. Host names are looked up again every interval, so that workers come and go.
     """
     from worker.top.addresses import own_metrics_url
     from worker.top.session import TopOptions, run_top
@@ -112,7 +114,7 @@ def dead() -> None:
 def dead_list(reasons: Sequence[str], start: Any, count: int | None) -> None:
     """List the dead letters that there are: reason, time, size, where each came from.
 
-    In a pipe one JSON object a line. PARTITION:OFFSET in the first column is what `show` takes.
+    In a pipe one JSON object a line. Times are in UTC. PARTITION:OFFSET in the first column is what `show` takes.
     """
     from worker.settings import Settings
 

@@ -18,6 +18,7 @@ from kubernetes_objects import MANIFESTS, Objects, build, kubectl
 from worker import cli
 from worker.errors import DeadReason, ExitStatus
 from worker.settings import Settings
+from worker.topics import worker_topics
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -63,6 +64,15 @@ def test_its_commands_are_the_workers(line):
 
 def test_there_are_commands_in_it():
     assert len(COMMANDS) > 5
+
+
+def test_a_topic_put_right_by_hand_is_as_the_command_makes_it() -> None:
+    settings = Settings.load({})
+    [entities] = [topic for topic in worker_topics(settings) if topic.name == settings.entities_topic]
+    [line] = re.findall(r"^kafka-configs .* --alter .*$", PAGE, re.MULTILINE)
+    given = re.findall(r"([a-z.]+)=(\w+)", line.split("--add-config ")[1])
+    assert dict(given) == entities.configs()
+    assert f" --entity-name {entities.name} " in line
 
 
 # In containers
@@ -117,7 +127,16 @@ def test_kubectl_understands_its_lines_and_only_misses_a_cluster(line: str) -> N
     assert "connection refused" in done.stderr or "was refused" in done.stderr, done.stderr
 
 
-OF_COMPOSE = sorted(set(re.findall(r"`docker compose (.*?)`", PAGE)))
+OF_COMPOSE = sorted(set(re.findall(r"(?:`|\$\()docker compose (.*?)[`)]", PAGE)))
+
+
+def test_no_line_of_it_has_docker_send_a_signal_which_would_leave_the_container_down_after_dockers_next_start() -> None:
+    assert [line for line in OF_COMPOSE if line.startswith("kill ")] == []
+    assert compose()["services"]["worker"]["restart"] == "unless-stopped"
+
+
+def test_process_1_of_a_worker_in_compose_passes_signals_on() -> None:
+    assert compose()["services"]["worker"]["init"] is True
 
 
 @pytest.mark.parametrize("line", OF_COMPOSE)

@@ -98,7 +98,7 @@ async def on_terminal(
         stdout=its,
         stderr=its,
         start_new_session=True,
-        preexec_fn=_take_the_terminal,
+        preexec_fn=take_the_terminal,
     )
     os.close(its)
     waiting, shown = list(answers), b""
@@ -117,7 +117,7 @@ async def on_terminal(
     return status, shown.decode("utf-8", "replace")
 
 
-def _take_the_terminal() -> None:
+def take_the_terminal() -> None:
     """So that Ctrl-C typed at it reaches the command."""
     import fcntl
     import termios

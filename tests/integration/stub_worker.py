@@ -5,6 +5,7 @@ for as long as it is there; STUB_STUMBLES_OVER, the id of a post that nobody for
 """
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
@@ -28,6 +29,8 @@ from worker.messages import (
 )
 from worker.metrics import Metrics
 from worker.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 MODEL = ModelReport(name="stub", fingerprint="0" * 64)
 NO_IMAGE = ImageReport(status=ImageStatus.ABSENT)
@@ -54,7 +57,8 @@ class StubPipeline:
         yield [self._outcome(record) for record in records]
 
     async def reload(self) -> None:
-        """There is nothing to load again."""
+        """There is nothing to load again; the log tells that it was asked."""
+        logger.info("reloaded")
 
     async def close(self) -> None:
         """There is nothing to end."""

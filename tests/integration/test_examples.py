@@ -254,3 +254,20 @@ def test_wrong_usage_is_status_2_and_says_what_was_expected(wrong: list[str], re
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "earliest" in done.stderr
+
+
+@pytest.mark.parametrize("example", ["python", "node"], indirect=True)
+def test_an_option_that_there_is_not_is_status_2_and_named(example: Example) -> None:
+    command = example("127.0.0.1:1", "entities.per", "latest")
+    done = subprocess.run([*command, "--frm", "now"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--frm" in done.stderr.splitlines()[-1]
+    assert "    at " not in done.stderr
+
+
+@pytest.mark.parametrize("example", ["python", "node"], indirect=True)
+def test_a_broker_that_is_not_there_is_one_sentence_and_status_1(example: Example) -> None:
+    command = example("127.0.0.1:1", "entities.per", "latest")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1), done.stderr
+    assert done.stderr.startswith("no broker at 127.0.0.1:1: ")

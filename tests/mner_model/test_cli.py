@@ -199,7 +199,7 @@ def test_a_missing_checkpoint_is_one_line(command: str, data: Path) -> None:
     code, out, err = run(command, "--checkpoint", "nowhere", *arguments)
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
-    assert "checkpoint nowhere: config.json is missing" in err
+    assert "checkpoint nowhere: there is nothing at this path" in err
 
 
 def test_train_leaves_a_folder_of_somebody_elses_alone(tmp_path: Path, data: Path) -> None:

@@ -11,7 +11,7 @@ from worker import logs
 def logging_as_before():
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in logs.CHATTY}
+    levels = {name: logging.getLogger(name).level for name in (*logs.CHATTY, *logs.OURS)}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)

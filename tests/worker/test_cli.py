@@ -110,6 +110,15 @@ def test_schemas_are_written_to_a_folder_that_is_made(tmp_path: Path) -> None:
     assert written["post.schema.json"]["title"] == "Post"
 
 
+@pytest.mark.parametrize("more", [[], ["--asyncapi"]])
+def test_a_folder_that_cannot_be_made_is_one_line_and_status_1(more: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = mner_worker("schemas", *more, str(tmp_path / "file" / "schemas"))
+    assert (result.exit_code, result.stdout) == (ExitStatus.FAILED, "")
+    assert result.stderr.startswith("not written: ")
+    assert result.stderr.count("\n") == 1
+
+
 def test_topics_that_cannot_be_made_are_one_line_and_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNER_BROKERS", f"127.0.0.1:{free_port()}")
     result = mner_worker("topics")

@@ -61,9 +61,18 @@ def test_figures_are_fields_of_a_json_line(capsys):
     assert (told["message"], told["posts"], told["seconds"]) == ("a window", 7, 0.25)
 
 
-def test_libraries_never_tell_all_for_they_would_tell_of_posts():
+@pytest.mark.parametrize("library", ["aiokafka.conn", "PIL.PngImagePlugin", "urllib3.connectionpool", "any.other"])
+def test_libraries_never_tell_all_for_they_would_tell_of_posts(library):
     logs.configure("DEBUG", "text")
-    assert not logging.getLogger("aiokafka.conn").isEnabledFor(logging.DEBUG)
+    assert not logging.getLogger(library).isEnabledFor(logging.DEBUG)
+
+
+@pytest.mark.parametrize("name", ["worker.pipeline", "mner_model.images"])
+def test_ours_tell_all_where_that_is_asked_for(name):
+    logs.configure("DEBUG", "text")
+    assert logging.getLogger(name).isEnabledFor(logging.DEBUG)
+    logs.configure("WARNING", "text")
+    assert not logging.getLogger(name).isEnabledFor(logging.INFO)
 
 
 @pytest.mark.parametrize(("level", "told"), [("INFO", False), ("WARNING", False), ("DEBUG", True)])
@@ -77,6 +86,34 @@ def test_libraries_errors_are_told_at_every_level():
     logs.configure("ERROR", "text")
     assert logging.getLogger("aiokafka").isEnabledFor(logging.ERROR)
     assert not logging.getLogger("aiokafka").isEnabledFor(logging.WARNING)
+
+
+def test_a_collector_that_is_away_is_a_line_for_each_kind_of_complaint(capsys):
+    logs.configure("INFO", "text")
+    for _ in range(20):
+        exporter = logging.getLogger("opentelemetry.exporter.otlp.common.http")
+        for wait_s in (0.9, 2.1, 4.3):
+            exporter.warning("Transient error %s encountered, retrying in %.2fs.", "x", wait_s)
+        exporter.error("Failed to export span batch code: %s, reason: %s", None, "x")
+    assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == ["WARNING", "ERROR"]
+
+
+def test_what_mostly_passes_is_a_warning_first_and_an_error_when_it_lasts():
+    now = 100.0
+    few = logs.FewRepeats(clock=lambda: now)
+
+    def level():
+        message = "Group Coordinator Request failed: %s"
+        record = logging.LogRecord("aiokafka.consumer.group_coordinator", logging.ERROR, "", 0, message, ("x",), None)
+        return record.levelname if few.filter(record) else None
+
+    lasting = []
+    for _ in range(5):
+        lasting.append(level())
+        now += 30
+    assert lasting == ["WARNING", None, "ERROR", None, "ERROR"]
+    now += 3600
+    assert level() == "WARNING"
 
 
 @pytest.mark.parametrize("level", ["INFO", "DEBUG"])

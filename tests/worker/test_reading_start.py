@@ -32,6 +32,24 @@ def test_a_moment_is_rfc_3339_with_its_offset(text: str) -> None:
     assert parse_start(text, NOW) == datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    "text", ["2026-11-22T01:02:03", "2026-11-22 01:02:03", "2026-11-22t01:02:03", "2026-11-22 01:02:03Z"]
+)
+def test_a_time_without_a_zone_is_in_utc(text: str) -> None:
+    assert parse_start(text, NOW) == datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
+    assert parse_start("2026-11-22T01:02", NOW) == datetime(2026, 11, 22, 1, 2, tzinfo=UTC)
+
+
+@given(
+    st.datetimes(max_value=datetime(2026, 11, 22), timezones=st.just(UTC)),
+    st.sampled_from("T "),
+    st.sampled_from(["", "Z"]),
+)
+def test_a_time_as_it_is_written_anywhere_is_read_as_that_time(moment: datetime, between: str, zone: str) -> None:
+    written = moment.replace(tzinfo=None).isoformat(between) + zone
+    assert parse_start(written, NOW) == moment
+
+
 def test_a_day_begins_at_midnight_utc() -> None:
     assert parse_start("2026-11-21", NOW) == datetime(2026, 11, 21, tzinfo=UTC)
     with pytest.raises(ValueError, match="expected a moment that has passed"):
@@ -40,7 +58,21 @@ def test_a_day_begins_at_midnight_utc() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "yesterday", "Now", "15", "-5m", "1.5h", "١٥m", "2026-11-22T01:02:03", "2026-13-01T00:00:00Z", "20261122"],
+    [
+        "",
+        "yesterday",
+        "Now",
+        "15",
+        "-5m",
+        "1.5h",
+        "١٥m",
+        "2026-11-22T",
+        "01:02",
+        "20261121T010203",
+        "2026-11-22_01:02",
+        "2026-13-01T00:00:00Z",
+        "20261122",
+    ],
 )
 def test_anything_else_is_refused_with_what_was_received_and_expected(text: str) -> None:
     with pytest.raises(ValueError, match=r"^received .* expected beginning, now") as refused:

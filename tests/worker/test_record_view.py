@@ -1,7 +1,7 @@
 import io
 import json
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from worker.dead.letter import DeadLetter
 from worker.messages import Entity, EntityRecord, EntityType, ImageReport, ImageStatus, ModelReport
+from worker.reading_start import parse_start
 from worker.record_view import JsonLines, Terminal, printable
 from worker.records import Place
 
@@ -67,6 +68,14 @@ def on_terminal(value: bytes, latency_s: float | None = None, width: int = 80, c
     console = Console(file=output, width=width, highlight=False, **colours)  # type: ignore[arg-type]
     Terminal(console).record(value, latency_s)
     return output.getvalue()
+
+
+def test_a_time_is_shown_in_utc_and_so_that_from_takes_it_back() -> None:
+    output = io.StringIO()
+    published = datetime(2026, 1, 2, 4, 5, 6, tzinfo=timezone(timedelta(hours=3)))
+    Terminal(Console(file=output, width=80)).record(record("Oslo"), published_at=published)
+    assert "  2026-01-02 01:05:06Z" in output.getvalue()
+    assert parse_start("2026-01-02 01:05:06Z", datetime.now(UTC)) == published
 
 
 def test_a_record_is_one_line_of_the_bytes_that_were_published() -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from rich.console import Console
@@ -109,7 +110,7 @@ def _print_letter(console: Console, letter: DeadLetter) -> None:
     place = f"{letter.place.partition}:{letter.place.offset}"
     head = Text.assemble(
         (f"{place:<10}", "bold"),
-        f"  {letter.published_at.astimezone():%Y-%m-%d %H:%M:%S}  ",
+        f"  {letter.published_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z  ",
         (f"{printable(letter.reason):<{REASON_WIDTH}}", "red"),
         (f"  {_size(letter):>9}", "" if not letter.omitted_bytes else "yellow"),
         (f"  from {printable(str(letter.source))}", "dim"),
@@ -169,7 +170,7 @@ def _whole(record: ConsumedRecord) -> dict[str, Any]:
 
 
 def _lines(record: ConsumedRecord) -> Iterator[Text]:
-    about = [("published", f"{from_milliseconds(record.timestamp).astimezone():%Y-%m-%d %H:%M:%S.%f %z}")]
+    about = [("published", f"{from_milliseconds(record.timestamp).astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}Z")]
     about += [(name, _shown(value)) for name, value in record.headers]
     about.append(("key", _shown(record.key)))
     width = max(len(printable(name)) for name, _ in about)

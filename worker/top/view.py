@@ -1,6 +1,7 @@
 """The figures as a table for a terminal, a line for each kind."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC
 from typing import Any
 
 from rich.console import RenderableType
@@ -29,7 +30,7 @@ def head(figures: Figures, interval_s: float, *, is_own: bool) -> Text:
     line.append(of if answering else f"{workers}, no answer", "" if answering == known else "yellow")
     if answering:
         line.append(f", over {interval_s:g} s" if figures.has_rates else ", rates come next", "dim")
-    line.append(f"  {figures.at.astimezone():%H:%M:%S}  Ctrl-C ends", "dim")
+    line.append(f"  {figures.at.astimezone(UTC):%H:%M:%S}Z  Ctrl-C ends", "dim")
     if is_own:
         line.append("\nthe one on this machine; --url HOST:PORT for all workers behind a host name", "dim")
     return line

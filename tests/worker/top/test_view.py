@@ -89,6 +89,10 @@ def headed(*readings: Reading, is_own: bool = False) -> str:
     return head(figures(readings, NOW), 2.0, is_own=is_own).plain
 
 
+def test_the_head_says_the_time_in_utc() -> None:
+    assert f"  {NOW:%H:%M:%S}Z  " in headed(busy_worker())
+
+
 def test_the_head_says_how_many_workers_the_figures_are_of() -> None:
     worker, gone = busy_worker(), Reading("gone", problem="x")
     assert "figures of 1 worker, over 2 s" in headed(worker)

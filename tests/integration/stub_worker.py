@@ -1,7 +1,8 @@
 """A whole worker process with a stand-in for the model: everything else is the real thing.
 
 Environment: the worker's own MNER_…; STUB_SECONDS, how long a batch takes (0); STUB_GATE, a file that holds every batch
-for as long as it is there; STUB_STUMBLES_OVER, the id of a post that nobody foresaw.
+for as long as it is there; STUB_STUMBLES_OVER, the id of a post that nobody foresaw; STUB_COMMITS_EVERY_S, in place of
+the worker's quarter of a second.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mner_model.image_status import ImageStatus
-from worker import app
+from worker import app, delivery
 from worker.errors import DeadReason, Rejected
 from worker.messages import (
     ConsumedRecord,
@@ -44,6 +45,7 @@ class StubPipeline:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
         self._seconds = float(os.environ.get("STUB_SECONDS", "0"))
+        delivery.COMMIT_INTERVAL_S = float(os.environ.get("STUB_COMMITS_EVERY_S", delivery.COMMIT_INTERVAL_S))
         self._gate = Path(os.environ.get("STUB_GATE", os.devnull + "/none"))
 
     async def start(self) -> None:

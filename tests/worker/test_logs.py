@@ -99,6 +99,7 @@ def test_a_collector_that_is_away_is_a_line_for_each_kind_of_complaint(capsys):
 
 
 def test_what_mostly_passes_is_a_warning_first_and_an_error_when_it_lasts():
+    logs.configure("INFO", "text")  # other tests leave levels of their own
     now = 100.0
     few = logs.FewRepeats(clock=lambda: now)
 

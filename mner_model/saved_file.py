@@ -17,20 +17,15 @@ def saved_file(path: Path, failure: Callable[[str], Exception]) -> Iterator[Path
     What was there stays until then; the folders above it are made.
     failure  makes the error, of a sentence, that is raised where writing fails
     """
-    draft = path.with_name(f".{path.name}.draft")  # always the same: what a kill leaves is used up by the next one
+    draft = _draft(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.unlink(missing_ok=True)
-        draft.touch()
+        _make(draft)
         mode = stat.S_IMODE(draft.stat().st_mode)
         yield draft
         draft.chmod(mode)  # as the umask has it; safetensors makes files for their owner alone
         draft.replace(path)
-    except (
-        OSError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # as torch and safetensors say it
+    # a full disk is a RuntimeError to torch, and safetensors has an error of its own
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise failure(f"{path}: cannot be written: {reason(error)}") from error
     finally:
         with suppress(OSError):
@@ -39,10 +34,20 @@ def saved_file(path: Path, failure: Callable[[str], Exception]) -> Iterator[Path
 
 def check_writable(path: Path, failure: Callable[[str], Exception]) -> None:
     """Raises what `failure` makes where no file can be written here; the folders above it are made to find out."""
-    draft = path.with_name(f".{path.name}.draft")
+    draft = _draft(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.touch()
+        _make(draft)
         draft.unlink()
     except OSError as error:
         raise failure(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def _draft(path: Path) -> Path:
+    """Always the same: what a kill leaves is used up by the next one."""
+    return path.with_name(f".{path.name}.draft")
+
+
+def _make(draft: Path) -> None:
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    draft.unlink(missing_ok=True)
+    draft.touch()

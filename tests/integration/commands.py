@@ -7,9 +7,10 @@ import pty
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Self
 
-from lab import ROOT, Lab
+from lab import ROOT, Lab, until
 
 
 def environ_of(lab: Lab, **more: str) -> dict[str, str]:
@@ -107,6 +108,8 @@ async def on_terminal(
             while chunk := await asyncio.to_thread(_read, ours):
                 shown += chunk
                 if waiting and waiting[0][0].encode() in shown:
+                    # Ctrl-C a moment before `input` begins to read is only noticed when it has read something
+                    await until(lambda: _waits(process.pid), "the command to wait")
                     os.write(ours, waiting.pop(0)[1])
             status = await process.wait()
     finally:
@@ -123,6 +126,11 @@ def take_the_terminal() -> None:
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _waits(pid: int) -> bool:
+    """Whether its main thread sleeps in the kernel."""
+    return Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def _read(descriptor: int) -> bytes:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from hastened_rules import write_hastened
-from lab import ROOT, Lab, until, worker_environ
+from lab import ROOT, Lab, until
 from PIL import Image
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -66,14 +66,9 @@ class Monitored:
     async def start_real_worker(self, lab: Lab, job: str) -> None:
         """A worker with the shipped model, this Redis, and the same model in its shadow."""
         port = self._ports[job]
-        environ = worker_environ(
-            self._bootstrap,
+        environ = lab.worker_environ(
             MNER_HTTP_PORT=str(port),
             MNER_REDIS_URL=self.redis.url,
-            MNER_GROUP=lab.group,
-            MNER_POSTS_TOPIC=lab.posts_topic,
-            MNER_ENTITIES_TOPIC=lab.entities_topic,
-            MNER_DEAD_TOPIC=lab.dead_topic,
             # a model that is being loaded holds the heartbeats up
             MNER_SESSION_TIMEOUT_S="6",
             OMP_NUM_THREADS="1",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import take_the_terminal
-from lab import HERE, Lab, until, worker_environ
+from lab import HERE, Lab, until
 
 pytestmark = pytest.mark.integration
 
@@ -39,19 +39,12 @@ class AtATerminal:
 @pytest.fixture
 async def worker(make_lab, embedded_bootstrap, tmp_path) -> AsyncIterator[AtATerminal]:
     lab: Lab = await make_lab(embedded_bootstrap).open()
-    environ = worker_environ(
-        lab.bootstrap,
-        MNER_GROUP=lab.group,
-        MNER_POSTS_TOPIC=lab.posts_topic,
-        MNER_ENTITIES_TOPIC=lab.entities_topic,
-        MNER_DEAD_TOPIC=lab.dead_topic,
-    )
     ours, its = pty.openpty()
     log_path = tmp_path / "log"
     with log_path.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(HERE / "stub_worker.py")),
-            env=environ,
+            env=lab.worker_environ(),
             stdin=its,
             stdout=its,
             stderr=log,

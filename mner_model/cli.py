@@ -18,6 +18,7 @@ from mner_model.captioning.commands import caption, train_captioner
 from mner_model.config import ConfigError, TrainingConfig
 from mner_model.console import ProgressCallback, failures, progress, say, say_epoch
 from mner_model.options import CHECKPOINT, DEVICE, EPOCHS, FILE, TRAIN, VALID, VECTORS
+from mner_model.output import Commands
 from mner_model.plotting.commands import plot
 from mner_model.reporting.commands import presets, report
 from mner_model.segmenter.commands import evaluate_segmenter, segment, train_segmenter
@@ -26,12 +27,13 @@ from mner_model.training.teaching_commands import teach
 if TYPE_CHECKING:
     from mner_model.post import Post
     from mner_model.predictor import Predictor
+    from mner_model.presets import Preset
 
 
 _MOST_NAMES = 8
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("mner-stream"), prog_name="mner-model")
 def main() -> None:
     """Find the people, places and organisations in posts; train and score what does it.
@@ -119,6 +121,7 @@ def train(
             raise ConfigError("--recipe: expected the seed by --seed, and the epochs by --epochs or here, not by both")
         chosen = preset(preset_name).changed(of_model, of_recipe, is_taught=soft_targets is not None)
         chosen.check_soft_targets(soft_targets)
+        _check_read(chosen, vectors, words, image_encoder, image_weights)
         recipe = replace(chosen.recipe, seed=seed, epochs=epochs or chosen.recipe.epochs)
         if captioner is not None and (image_encoder or image_weights):
             raise ConfigError("--captioner: expected no --image-encoder and no --image-weights: it has its own")
@@ -275,6 +278,21 @@ def _pairs(changes: Iterable[str]) -> dict[str, str]:
             raise ConfigError(f"expected FIELD=VALUE, got {change!r}")
         pairs[name] = value
     return pairs
+
+
+def _check_read(
+    chosen: "Preset", vectors: Path | None, words: int | None, image_encoder: str | None, image_weights: Path | None
+) -> None:
+    """Raises ConfigError for an option that would change nothing; None is for one that was not given."""
+    images_read = "a model that reads images or captions", chosen.model.reads_images
+    for option, given, (needed, is_here) in (
+        ("--vectors", vectors, ("the modality word or image", bool(chosen.model.in_words))),
+        ("--words", words, ("--vectors", vectors is not None)),
+        ("--image-encoder", image_encoder, images_read),
+        ("--image-weights", image_weights, images_read),
+    ):
+        if given is not None and not is_here:
+            raise ConfigError(f"{option}: would change nothing in preset {chosen.name}, expected {needed} with it")
 
 
 def _print_table(data: Path, result: dict[str, Any]) -> None:

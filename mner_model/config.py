@@ -80,12 +80,19 @@ class _Config:
         known = self.to_json()
         for name, text in changes.items():
             if name not in known:
-                raise ConfigError(f"{type(self).__name__} has no {name}: expected one of {', '.join(known)}")
+                raise ConfigError(f"no field {name}: expected one of {', '.join(known)}")
             try:
                 values[name] = _value(text, known[name])
             except ValueError:
                 raise ConfigError(f"{name}: expected {_IN_WORDS[type(known[name])]}, got {text!r}") from None
         return replace(self, **values)
+
+
+def two_choices(has: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The fields in which two `choices` differ, for people; one that was not chosen has its default."""
+    names = [name for name in {**has, **wanted} if has.get(name) != wanted.get(name)]
+    parts = [f"{name} {has.get(name, 'the default')}, asked for {wanted.get(name, 'the default')}" for name in names]
+    return ", ".join(parts)
 
 
 def _value(text: str, current: float | str | tuple[str, ...]) -> Any:

@@ -26,7 +26,7 @@ def saved_file(path: Path, failure: Callable[[str], Exception]) -> Iterator[Path
         draft.replace(path)
     # a full disk is a RuntimeError to torch, and safetensors has an error of its own
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise failure(f"{path}: cannot be written: {reason(error)}") from error
+        raise failure(f"{path}: cannot be written: {reason(_first(error))}") from error
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
@@ -40,6 +40,14 @@ def check_writable(path: Path, failure: Callable[[str], Exception]) -> None:
         draft.unlink()
     except OSError as error:
         raise failure(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def _first(error: Exception) -> Exception:
+    """The system's word, where there is one: of a full disk torch complains of a position in its archive."""
+    before: BaseException | None = error
+    while before is not None and not isinstance(before, OSError):
+        before = before.__context__
+    return before or error
 
 
 def _draft(path: Path) -> Path:

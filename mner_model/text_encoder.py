@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, Self, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mner_model.errors import brief, reason
@@ -72,7 +73,7 @@ class TextEncoder(nn.Module):
                 transformer = library.AutoModel.from_pretrained(name, dtype=torch.float32, local_files_only=here_only)
                 tokenizer = library.AutoTokenizer.from_pretrained(name, local_files_only=here_only)
         # huggingface_hub raises a RuntimeError of its HTTP client where the hub goes away meanwhile
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             why = silence or reason(error)
             if Path(name).exists():
                 raise TextEncoderError(f"text encoder {name}: cannot be read from the folder: {why}") from error
@@ -85,6 +86,12 @@ class TextEncoder(nn.Module):
             raise TextEncoderError(
                 f"text encoder {name}: expected a tokenizer that is one file, tokenizer.json, "
                 f"got a {type(tokenizer).__name__}, which no checkpoint can keep"
+            )
+        vocabulary, pieces = transformer.config.vocab_size, tokenizer.backend_tokenizer.get_vocab_size()
+        if not vocabulary / 2 < pieces <= vocabulary:  # without its file the library makes one of five pieces
+            raise TextEncoderError(
+                f"text encoder {name}: expected a tokenizer of the Transformer's {vocabulary:,} pieces, got one of "
+                f"{pieces:,}: is tokenizer.json missing, or another's?"
             )
         # it would be written into checkpoints, and where a folder lies is nobody's business
         transformer.config.name_or_path = Path(name).name

@@ -37,6 +37,7 @@ HOMES = {
         "mner_model.console",
         "mner_model.segmenter.commands",
         "mner_model.options",
+        "mner_model.output",
         "mner_model.plotting.commands",
         "mner_model.reporting.commands",
         "mner_model.training.teaching_commands",
@@ -66,7 +67,18 @@ HOMES = {
 }
 DOORS_OF_THE_MODEL = {
     f"mner_model.{name}"
-    for name in ("checkpoint", "errors", "fields", "image_status", "images", "post", "predictor", "record", "refusals")
+    for name in (
+        "checkpoint",
+        "errors",
+        "fields",
+        "image_status",
+        "images",
+        "output",
+        "post",
+        "predictor",
+        "record",
+        "refusals",
+    )
 }
 
 

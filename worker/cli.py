@@ -12,13 +12,14 @@ from typing import Any
 
 import click
 
+from mner_model.output import Commands
 from worker.errors import ExitStatus, SettingsRefused
 from worker.watch_commands import dead, tail, top
 
 _DAYS = click.FloatRange(min=0, min_open=True)
 
 
-class _Group(click.Group):
+class _Group(Commands):
     """Any command may find the settings refused: every problem on a line of its own, and status 78."""
 
     def invoke(self, ctx: click.Context) -> Any:

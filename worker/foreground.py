@@ -9,6 +9,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
+from mner_model.output import write_into_the_void
 from worker import logs
 from worker.errors import ExitStatus
 from worker.record_view import printable
@@ -35,11 +36,6 @@ def run_in_foreground(command: Coroutine[Any, Any, ExitStatus], interrupted: Exi
 def say(message: str) -> None:
     """A line beside the data, on standard error."""
     print(printable(message), file=sys.stderr, flush=True)
-
-
-def write_into_the_void() -> None:
-    """Python flushes standard output once more as it ends, and would complain of the broken pipe again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def quiet_clients(settings: Settings) -> None:

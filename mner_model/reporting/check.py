@@ -1,14 +1,14 @@
 """What a report can be refused for, looked for before its first training: a training may take hours."""
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mner_model.checkpoint import check_destination, folder_fingerprint, model_choices, training_story
-from mner_model.config import ConfigError, TrainingConfig
+from mner_model.config import ConfigError, TrainingConfig, two_choices
 from mner_model.data import Example, read_conll, set_name
 from mner_model.labels import TagSet
 from mner_model.presets import variant_fields
@@ -24,7 +24,7 @@ from mner_model.reporting.results import (
 from mner_model.reporting.scores import ScoredSet
 from mner_model.text_encoder import TextEncoder, check_extra
 from mner_model.training.posts import check_targets
-from mner_model.training.run import Sources, captions_beside, tell_of_shared
+from mner_model.training.run import Sources, captions_beside, check_words, tell_of_shared
 from mner_model.training.soft_target_file import read_soft_targets
 from mner_model.training.story import posts_story, soft_targets_story, text_encoder_story, vectors_story
 from mner_model.vocabulary import WordVectors, read_vectors
@@ -116,7 +116,7 @@ class _Asked:
         return WordVectors(read.forms[: run.words], read.vectors[: run.words])
 
     def _read_vectors(self, file: Path) -> WordVectors:
-        self._say(f"reading {file.name}, to know whether it is what earlier trainings read")
+        self._say(f"reading {file.name}, to know what it has")
         return WordVectors(*read_vectors(file, self._most_words))
 
     def _text_encoder(self, name: str) -> dict[str, Any] | None:
@@ -144,25 +144,18 @@ def _check_kept(run: Run, folder: Path, sources: Sources, asked: _Asked) -> None
     training = asked.training(run, parts)
     different = differences(told, training, parts)
     said = {
-        "recipe": lambda: _two_choices(told["recipe"] if told else {}, training["recipe"] if training else {}),
+        "recipe": lambda: two_choices(told["recipe"] if told else {}, training["recipe"] if training else {}),
         "vectors": lambda: f"{_named(data['vectors'])}, asked for {_named(vectors_story(asked.vectors(run)))}",
     }
     reasons = [f"{name} ({said[name]()})" if name in said else name for name in different]
     model, wanted = _same_everywhere(model_choices(folder)), _same_everywhere(run.preset.model.choices())
     if model != wanted:
-        reasons.insert(0, f"model ({_two_choices(model, wanted)})")
+        reasons.insert(0, f"model ({two_choices(model, wanted)})")
     if reasons:
         raise ConfigError(
             f"{folder}: was trained otherwise than this report asks for, it differs in {'; '.join(reasons)}: "
             "name another --out, or remove that folder"
         )
-
-
-def _two_choices(has: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The fields in which two choices differ; one that was not chosen has its default."""
-    names = [name for name in {**has, **wanted} if has.get(name) != wanted.get(name)]
-    parts = [f"{name} {has.get(name, 'the default')}, asked for {wanted.get(name, 'the default')}" for name in names]
-    return ", ".join(parts)
 
 
 def _named(vectors: dict[str, Any] | None) -> str:
@@ -180,6 +173,9 @@ def _check_missing(runs: Sequence[Run], sources: Sources, asked: _Asked) -> None
         check_targets(run.preset.model, asked.recipe(run), is_taught=run.preset.taught)
     if sources.vectors is not None and any(run.preset.model.in_words for run in runs):
         read_vectors(sources.vectors, 1)
+        for run in runs:
+            if run.words is not None and (vectors := asked.vectors(run)) is not None:
+                check_words(sources.vectors, run.words, vectors)
     for run in runs:
         if run.preset.taught:
             asked.soft_targets(run.preset.model.types)

@@ -16,20 +16,23 @@ _READING = (
     "of the sets that the pass was chosen by. posts/s is of one core's time (on a GPU, of the clock)."
 )
 _PROGRAM = "mner-model"
+_SHORTENED = "# of paths from elsewhere the last two parts are shown\n"
 _TYPES_READING = "Lenient F1 by type, and of mentions that are in the training data and that are not:"
 
 
 def command_line(words: Iterable[str]) -> str:
-    """The command with these words so that it can be given again, and nobody is told where the data lie.
+    """The command with these words, by which nobody is told where the data lie.
 
-    Of a path that does not begin in the folder it was given in, its folder's name and its own are left.
+    Of a path that does not begin in the folder it was given in, its folder's name and its own are left; where there is
+    one, a line of comment above the command says so.
     """
+    words = list(words)
     shown: list[str] = []
     for word in words:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         before = option or (shown[-1] if shown else "")
         shown.append(f"{option}{equals}{_shown(before, value)}")
-    return shlex.join([_PROGRAM, *shown])
+    return (_SHORTENED if shown != words else "") + shlex.join([_PROGRAM, *shown])
 
 
 def _shown(option: str, value: str) -> str:

@@ -139,11 +139,14 @@ def read_results(file: Path = OWN_RESULTS) -> list[Measured]:
     """Raises ResultsError for a file that is not there or holds something else."""
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError("no list of objects")
         return [Measured(**entry) for entry in entries]
     except FileNotFoundError:
         raise ResultsError(f"{file}: no such file") from None
     except (TypeError, ValueError) as error:
-        raise ResultsError(f"{file}: expected results as `mner-model report --results` writes them: {error}") from None
+        why = "fields are missing or unknown" if isinstance(error, TypeError) else str(error)
+        raise ResultsError(f"{file}: expected results as `mner-model report --results` writes them: {why}") from None
 
 
 def merge_results(file: Path, measured: Iterable[Measured]) -> None:

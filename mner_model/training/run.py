@@ -99,6 +99,7 @@ class _Data:
         if model.in_words and sources.vectors is not None:
             say(f"reading {sources.vectors.name}")
             vectors = WordVectors(*read_vectors(sources.vectors, sources.words))
+            check_words(sources.vectors, sources.words, vectors)
         if model.text_encoder:
             say(f"reading {model.text_encoder}")
             text = TextEncoder.pretrained(model.text_encoder)
@@ -149,6 +150,12 @@ def _image_encoder(
         load_image_reader(asdict(config))
         return config
     return None
+
+
+def check_words(file: Path, asked: int | None, vectors: WordVectors) -> None:
+    """Raises ConfigError where a file has fewer words than are asked for: tables tell trainings apart by the number."""
+    if asked is not None and len(vectors.forms) < asked:
+        raise ConfigError(f"--words {asked}: expected at most the {len(vectors.forms):,} that {file} has")
 
 
 def captions_beside(file: Path) -> Path | None:

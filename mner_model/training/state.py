@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from mner_model.config import two_choices
 from mner_model.errors import reason
 from mner_model.saved_file import saved_file
 
@@ -24,8 +25,9 @@ def save_state(path: Path, run: Mapping[str, Any], state: Mapping[str, Any]) -> 
 
     Raises TrainingStateError where it cannot be written; what was there before stays.
     """
-    with saved_file(path, TrainingStateError) as draft:
-        torch.save({"run": dict(run), "state": dict(state)}, draft)
+    # torch tells nothing of what the system said where it opens the file by itself
+    with saved_file(path, TrainingStateError) as draft, draft.open("wb") as file:
+        torch.save({"run": dict(run), "state": dict(state)}, file)
 
 
 def load_state(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -44,14 +46,23 @@ def load_state(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
     different = sorted(key for key in before if before[key] != run.get(key))
     if different:
         raise TrainingStateError(
-            f"{path}: the state of a training that differs in {', '.join(different)}; remove it to begin anew"
+            f"{path}: the state of a training that differs in "
+            f"{', '.join(_apart(key, before[key], run.get(key)) for key in different)}; remove it to begin anew"
         )
     return state
 
 
+def _apart(name: str, has: Any, wanted: Any) -> str:
+    """A part of two runs that is not the same; of choices which, for a word or a number tells more than a name."""
+    are_choices = name in ("recipe", "model") and isinstance(has, Mapping) and isinstance(wanted, Mapping)
+    return f"{name} ({two_choices(has, wanted)})" if are_choices else name
+
+
 def not_the_state(path: Path, error: Exception) -> TrainingStateError:
     """What to raise where a file is none that can be gone on from."""
-    why = reason(error).partition(". ")[0].rstrip(".:")  # torch goes on to advise reading strangers' pickles
+    # torch goes on to advise reading strangers' pickles; of a wrong shape there is only Python's own complaint
+    is_told = isinstance(error, OSError | RuntimeError)
+    why = reason(error).partition(". ")[0].rstrip(".:") if is_told else "damaged"
     return TrainingStateError(f"{path}: not the state of a training ({why}); remove it to begin anew")
 
 

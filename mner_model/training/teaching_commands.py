@@ -59,6 +59,8 @@ def teach(
     with failures(), progress("teaching") as on_progress:
         if swapped_copies and vectors is None:
             raise ConfigError("--vectors: expected word vectors with --swapped-copies")
+        if vectors is not None and not swapped_copies:
+            raise ConfigError("--vectors: would change nothing, expected --swapped-copies with it")
         check_writable(out, SoftTargetsError)
         loaded = Teachers.load(teachers, device_of(device))
         texts = [example.text for file in train_files for example in read_conll(file)]

@@ -51,6 +51,22 @@ def apache_kafka_is_here() -> bool:
     return KAFKA_SCRIPT.exists() and shutil.which("java") is not None
 
 
+def worker_environ(bootstrap: str, **more: str) -> dict[str, str]:
+    """A whole environment for a worker that rebalances and is missed as quickly as brokers allow."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": str(ROOT),
+        "MNER_BROKERS": bootstrap,
+        "MNER_REDIS_URL": "",
+        "MNER_HTTP_PORT": str(free_port()),
+        "MNER_SESSION_TIMEOUT_S": "3",
+        "MNER_HEARTBEAT_S": "0.5",
+        "MNER_REBALANCE_TIMEOUT_S": "3",
+        "MNER_DRAIN_TIMEOUT_S": "10",
+        **more,
+    }
+
+
 class WorkerProcess:
     """One worker in a process of its own."""
 
@@ -281,23 +297,15 @@ class Lab:
     # Workers
 
     def worker_environ(self, **more: str) -> dict[str, str]:
-        """A whole environment for one of this test's group; it rebalances and is missed as quickly as brokers allow."""
-        return {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "PYTHONPATH": str(ROOT),
-            "MNER_BROKERS": self.bootstrap,
-            "MNER_GROUP": self.group,
-            "MNER_POSTS_TOPIC": self.posts_topic,
-            "MNER_ENTITIES_TOPIC": self.entities_topic,
-            "MNER_DEAD_TOPIC": self.dead_topic,
-            "MNER_REDIS_URL": "",
-            "MNER_HTTP_PORT": str(free_port()),
-            "MNER_SESSION_TIMEOUT_S": "3",
-            "MNER_HEARTBEAT_S": "0.5",
-            "MNER_REBALANCE_TIMEOUT_S": "3",
-            "MNER_DRAIN_TIMEOUT_S": "10",
+        """That of a worker of this test's group, on its topics."""
+        return worker_environ(
+            self.bootstrap,
+            MNER_GROUP=self.group,
+            MNER_POSTS_TOPIC=self.posts_topic,
+            MNER_ENTITIES_TOPIC=self.entities_topic,
+            MNER_DEAD_TOPIC=self.dead_topic,
             **more,
-        }
+        )
 
     def start_worker(self, *, with_model: bool = False, **more: str) -> WorkerProcess:
         """A worker of this test's group, with a stand-in for the model unless it is told otherwise."""

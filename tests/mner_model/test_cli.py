@@ -5,6 +5,7 @@ import io
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +194,26 @@ def test_the_example_of_a_post_with_an_image_works(
     assert json.loads(out)["image"]["status"] == "used"
 
 
+@pytest.mark.parametrize("command", [["presets"], ["presets", "--json"], ["evaluate", "--data", "DATA"]])
+def test_output_that_goes_to_a_full_disk_is_one_line(command: list[str], small_folder: Path, data: Path) -> None:
+    words = [word.replace("DATA", str(data)) for word in command]
+    more = ["--checkpoint", str(small_folder)] if "DATA" in command else []
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mner_model", *words, *more],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "mner-model: standard output cannot be written: No space left on device",
+    )
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("command", ["evaluate", "tag"])
 def test_a_missing_checkpoint_is_one_line(command: str, data: Path) -> None:
     arguments = ["--data", str(data)] if command == "evaluate" else [str(data)]
@@ -285,7 +306,9 @@ def test_soft_targets_that_cannot_be_used_are_refused_before_data_is_read(
     data: Path, tmp_path: Path, preset: str, said: str
 ) -> None:
     (tmp_path / "bad.txt").write_text("Rio\tB-GPE\n")
-    arguments = ["--train", tmp_path / "bad.txt", "--valid", data, "--vectors", data, "--soft-targets", data]
+    arguments = ["--train", tmp_path / "bad.txt", "--valid", data, "--soft-targets", data]
+    if preset != "moon-char":
+        arguments += ["--vectors", data]
     code, _, err = run("train", "--preset", preset, *arguments, "--out", tmp_path / "out", "--device", "cpu")
     assert (code, err.count("\n")) == (1, 1)
     assert said in err
@@ -309,6 +332,14 @@ def test_a_checkpoint_that_is_there_is_not_trained_over(data: Path, tmp_path: Pa
         (["--preset", "moon-char", "--recipe", "epochs=3", "--epochs", "2"], "--recipe: expected the seed by --seed"),
         (["--preset", "moon-char", "--recipe", "teacher_share=1"], "teacher_share: would change nothing in preset "),
         (["--preset", "moon-char", "--model", "word_context=bigru"], "word_context: would change nothing in preset"),
+        (["--preset", "moon-char", "--vectors", __file__], "--vectors: would change nothing in preset moon-char"),
+        (
+            ["--preset", "moon-word", "--words", "5"],
+            "--words: would change nothing in preset moon-word",
+        ),
+        (["--preset", "moon-word", "--image-encoder", "resnet50"], "--image-encoder: would change nothing in preset"),
+        (["--preset", "moon-word", "--image-weights", __file__], "--image-weights: would change nothing in preset"),
+        (["--preset", "moon-char", "--recipe", "passes=3"], "no field passes: expected one of seed, epochs, "),
     ],
 )
 def test_what_is_said_twice_or_for_nothing_is_refused(

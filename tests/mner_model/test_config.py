@@ -25,8 +25,8 @@ def test_fields_are_changed_from_their_text() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sparkle": "1"}, "ModelConfig has no sparkle: expected one of types, modalities"),
-        ({"reads_captions": "true"}, "ModelConfig has no reads_captions: expected one of types, modalities"),
+        ({"sparkle": "1"}, "no field sparkle: expected one of types, modalities"),
+        ({"reads_captions": "true"}, "no field reads_captions: expected one of types, modalities"),
         ({"hidden": "many"}, "hidden: expected a whole number, got 'many'"),
         ({"hidden": "0"}, "hidden: expected at least 1, got 0"),
         ({"modalities": "word,sound"}, "expected one or more of word, char, text, image"),

@@ -41,6 +41,18 @@ def test_what_was_there_stays_where_writing_fails(tmp_path: Path, error: Excepti
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_of_several_errors_the_systems_is_told(tmp_path: Path) -> None:
+    def fail() -> None:
+        with saved_file(tmp_path / "file", NotWritten):
+            try:
+                raise OSError(28, "No space left on device")
+            finally:
+                raise RuntimeError("unexpected pos 576 vs 534")
+
+    with pytest.raises(NotWritten, match=r"cannot be written: No space left on device$"):
+        fail()
+
+
 def test_an_error_of_another_kind_goes_through_and_leaves_no_draft(tmp_path: Path) -> None:
     def fail() -> None:
         with saved_file(tmp_path / "file", NotWritten):

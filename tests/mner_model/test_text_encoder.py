@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -198,6 +199,20 @@ def test_a_tokenizer_that_is_no_one_file_is_refused(tiny_roberta: Path, monkeypa
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *_, **__: python_only)
     with pytest.raises(TextEncoderError, match=r"roberta: expected a tokenizer that is one file, .* got a CanineTok"):
         TextEncoder.pretrained(str(tiny_roberta))
+
+
+def test_a_tokenizer_that_is_not_the_transformers_is_refused(tiny_transformer: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_transformer, tmp_path / "partly")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(TextEncoderError, match=r"partly: expected a tokenizer of the Transformer's \d+ pieces, .* 5"):
+        TextEncoder.pretrained(str(folder))
+
+
+def test_weights_that_are_cut_off_are_one_sentence(tiny_transformer: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_transformer, tmp_path / "cut")
+    os.truncate(folder / "model.safetensors", 5_000)
+    with pytest.raises(TextEncoderError, match=r"text encoder .*cut: cannot be read from the folder: [^\n]+$"):
+        TextEncoder.pretrained(str(folder))
 
 
 def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:

@@ -33,6 +33,14 @@ def test_help_lists_the_commands_without_waiting_for_a_model_library() -> None:
     assert all(command in done.stdout for command in commands)
 
 
+def test_output_that_goes_to_a_full_disk_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "worker", "settings", "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    said = "python -m worker: standard output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (ExitStatus.FAILED, said)
+
+
 WRONG_USAGES = [
     ["walk"],
     ["run", "--fast"],

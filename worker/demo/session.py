@@ -13,6 +13,7 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
+from mner_model.output import write_into_the_void
 from worker.broker import client_options
 from worker.demo.exchange import AnswersStopped, Exchange
 from worker.demo.pictures import serve_pictures
@@ -22,7 +23,6 @@ from worker.demo.summary import print_summary
 from worker.demo.worker_process import WorkerEnded, WorkerProcess, worker_environ
 from worker.embedded import EmbeddedBroker, EmbeddedRedis, EmbeddedServerFailed, free_port
 from worker.errors import ExitStatus
-from worker.foreground import write_into_the_void
 from worker.record_view import JsonLines, RecordView, Terminal
 from worker.scrape import Scrape
 from worker.settings import Settings

@@ -1,6 +1,7 @@
 """A training that is stopped goes on where it was, and never from where another one was."""
 
 import pickle
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def test_the_state_of_another_training_is_refused_with_what_differs(
 ) -> None:
     make_trainer(CONFIG).run("one", state_file=tmp_path / "state")
     other = make_trainer(TrainingConfig(epochs=2, batch_posts=4))
-    with pytest.raises(TrainingStateError, match=r"differs in recipe; remove it"):
+    with pytest.raises(TrainingStateError, match=r"differs in recipe \(batch_posts 8, asked for 4, .*\); remove it"):
         other.run("other", state_file=tmp_path / "state")
 
 
@@ -103,6 +104,17 @@ def test_what_cannot_be_written_is_a_sentence_and_leaves_no_draft(tmp_path: Path
         with pytest.raises(TrainingStateError, match=r"state: cannot be written: [^\n]+$"):
             save_state(path, {}, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "state"]
+
+
+def test_of_a_full_disk_the_system_is_quoted(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, before[1]))  # the nearest to a full disk that needs no root
+    try:
+        with pytest.raises(TrainingStateError, match=r"state: cannot be written: File too large$"):
+            save_state(tmp_path / "state", {}, {"weights": torch.zeros(2**21)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def state_of_one_pass(trainer: Trainer, file: Path) -> None:

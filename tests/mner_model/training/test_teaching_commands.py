@@ -52,6 +52,12 @@ def test_copies_without_vectors_are_refused(folder: Path, small_folder: Path) ->
     assert teach(folder, small_folder, "--swapped-copies", 1)[1].startswith("mner-model: --vectors: expected")
 
 
+def test_vectors_without_copies_are_refused(folder: Path, small_folder: Path) -> None:
+    options = ("--train", folder / "train.txt", "--vectors", folder / "vectors.txt", "--out", folder / "targets")
+    code, said = run("teach", "--teacher", small_folder, *options)
+    assert (code, said) == (1, "mner-model: --vectors: would change nothing, expected --swapped-copies with it\n")
+
+
 def test_posts_without_a_word_are_refused(folder: Path, small_folder: Path) -> None:
     (folder / "posts.txt").write_text('{"id": "a", "text": " ", "image_url": "https://a.example/b.jpg"}\n')
     posts = ("--posts", folder / "posts.txt", "--out", folder / "targets", "--device", "cpu")

@@ -46,7 +46,11 @@ class ImageReport(Message):
     status: ImageStatus = Field(description="Whether the image was used, and if not, what stood in the way.")
     digest: str | None = Field(default=None, description="SHA-256 of the image's bytes, once they were had.")
     cached: bool | None = Field(default=None, description="Whether its embedding came out of the cache.")
-    reason: str | None = Field(default=None, description="Why the image was not used, in a sentence.")
+    reason: str | None = Field(
+        default=None,
+        description="Why the image was not used, in a word or a few, such as too_many_pixels; "
+        "for people, no closed list.",
+    )
 
     @classmethod
     def unread(cls, post: Post) -> Self:

@@ -173,13 +173,13 @@ class Worker:
 
         async def revoked(_: Any, partitions: set[TP], **__: Any) -> None:
             if partitions:
-                health.assigned = False
+                health.assigned, health.kept_out = False, ""
                 await delivery.drain(drain_timeout_s)
                 delivery.forget(partitions)
                 self.metrics.forget_lag()
 
         async def assigned(_: Any, partitions: set[TP], **__: Any) -> None:
-            health.assigned = True
+            health.assigned, health.kept_out = True, ""
             logger.info("partitions of %s: %s", settings.posts_topic, sorted(number for _, number in partitions))
 
         health.broker.hear(app.consumer.last_answer)
@@ -219,6 +219,7 @@ class Worker:
     async def _report(self, consumer: Consumer, delivery: Delivery) -> None:
         while True:
             self.health.broker.tell()
+            self.health.kept_out = consumer.why_not_in_group() or self.health.kept_out
             self.metrics.open_posts(delivery.open_posts, delivery.oldest_open_s())
             self.metrics.forget_lag()
             for (topic, partition), posts in consumer.lag().items():

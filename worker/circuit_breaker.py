@@ -36,7 +36,7 @@ class CircuitBreaker:
         name       for the log, without secrets
         ping       the cheapest question that shows that it answers
         timeout_s  deadline of a call
-        observe    told after each call whether it answers
+        observe    told of each call and probe that is answered, and of each that makes or finds it away
         """
         self._name = name
         self._ping = ping
@@ -61,9 +61,10 @@ class CircuitBreaker:
             async with asyncio.timeout(self._timeout_s):
                 reply = await request()
         except Exception as error:
-            self._observe(False)
+            # of one failure nobody is told: nothing might ask again for hours, and it would pass for an outage
             self._in_a_row += 1
             if self._in_a_row >= _FAILURES_UNTIL_AWAY:
+                self._observe(False)
                 self._go_away(error)
             return None
         self._in_a_row = 0

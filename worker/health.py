@@ -60,6 +60,7 @@ class HealthState:
     model_warm   the model is loaded and has run once
     waiting_for  what it cannot begin without and has not got, such as "a broker" or "topic posts"; else empty
     assigned     the group has given this worker its share of the partitions (which may be none, with many workers)
+    kept_out     why it is not in the group, where more is known than that it is not; else empty
     broker       how long none has answered
     draining     the worker finishes what it holds and takes nothing new
     tagging      posts in the pipeline
@@ -70,6 +71,7 @@ class HealthState:
         self.broker = BrokerContact(broker_silent_after_s, clock)
         self.waiting_for = ""
         self.assigned = False
+        self.kept_out = ""
         self.model_warm = False
         self.draining = False
         self.tagging = Work(clock)
@@ -99,7 +101,10 @@ class HealthState:
             for reason, holds in (
                 ("the model is not warm", not self.model_warm),
                 (f"waiting for {self.waiting_for}", self.waiting_for),
-                ("no partitions are assigned", not self.waiting_for and not self.assigned),
+                (
+                    "no partitions are assigned" + (f": {self.kept_out}" if self.kept_out else ""),
+                    not self.waiting_for and not self.assigned,
+                ),
                 (f"no broker has answered for {self.broker.silence_s():.0f} s", self.broker.is_silent),
                 ("the worker is draining", self.draining),
             )

@@ -160,7 +160,7 @@ class Metrics:
     def redis_up(self, up: bool) -> None:
         """Redis answered, or did not; without a Redis there is no such series."""
         if self._redis_up is None:
-            self._redis_up = self.gauge("redis_up", "1 when the last request to Redis was answered, else 0.")
+            self._redis_up = self.gauge("redis_up", "0 while Redis is away, else 1.")
         self._redis_up.set(up)
 
     def model(self, name: str, fingerprint: str, device: str) -> None:

@@ -33,9 +33,10 @@ class ApacheKafka(EmbeddedBroker):
 
     name = "apache-kafka"
 
-    def __init__(self, directory: Path) -> None:
-        """directory: as of the embedded one."""
+    def __init__(self, directory: Path, *properties: str) -> None:
+        """directory: as of the embedded one; properties: of the server, name=value."""
         super().__init__(directory, free_port(in_a_row=2))  # the second is its controller's
+        self._properties = properties
 
     def start(self, timeout_s: float = 90.0) -> Self:
         """As the embedded one; a cold JVM on a busy machine takes its time."""
@@ -43,7 +44,7 @@ class ApacheKafka(EmbeddedBroker):
 
     def _command(self) -> Sequence[str]:
         properties = ("group.min.session.timeout.ms=1000", "auto.create.topics.enable=false")
-        return (str(KAFKA_SCRIPT), str(self.port), str(self.directory / "data"), *properties)
+        return (str(KAFKA_SCRIPT), str(self.port), str(self.directory / "data"), *properties, *self._properties)
 
 
 def apache_kafka_is_here() -> bool:

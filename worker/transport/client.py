@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -106,6 +106,7 @@ class Client(driver.AIOKafkaConsumerThread):
     def __init__(self, consumer: "Consumer", *, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
         super().__init__(consumer, loop=loop, thread_loop=loop, **kwargs)
         self._uncommitted = logs.Recurring(logger, "not committed, the offsets are kept")
+        self._refused = logs.Recurring(logger, "not in the group, trying again")
 
     async def maybe_start(self) -> bool:
         """Start it unless it was; whether this call did."""
@@ -139,6 +140,7 @@ class Client(driver.AIOKafkaConsumerThread):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Partitions have come."""
+        self._refused.ended("in the group")
         await self.consumer.on_partitions_assigned(assigned, generation_id)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
@@ -219,6 +221,24 @@ class Client(driver.AIOKafkaConsumerThread):
             return False
         self._uncommitted.ended("committed again")
         return len(offsets) == len(points)
+
+    def why_not_in_group(self) -> str:
+        """What has kept aiokafka out of the group since the last look, such as a missing right; else empty.
+
+        It waits until somebody has looked, and then tries again. Raises KafkaError where it does not.
+        """
+        coordinator = self._consumer and self._consumer._coordinator
+        if coordinator is None:
+            return ""
+        if coordinator._coordination_task.done():
+            coordinator._coordination_task.result()
+            return ""
+        try:
+            coordinator.check_errors()
+        except KafkaError as error:
+            self._refused.happened(repr(error))
+            return repr(error)
+        return ""
 
     def last_answer(self) -> float | None:
         """When a broker last answered this consumer anything, by `time.monotonic`; None where it has no connection."""

@@ -186,6 +186,13 @@ class Consumer(driver.Consumer):
         except (KafkaError, TimeoutError) as error:
             logger.debug("not told where the partitions end: %r", error)
 
+    def why_not_in_group(self) -> str:
+        """What has kept this worker out of the group since the last look; it tries again when somebody has looked.
+
+        Raises KafkaError where it never will.
+        """
+        return self._thread.why_not_in_group()
+
     def last_answer(self) -> float | None:
         """When a broker last answered this consumer anything, by `time.monotonic`; None where it has no connection."""
         return self._thread.last_answer()

@@ -37,7 +37,14 @@ PRESETS_OF = {
     ),
     "moon-words": ("moon-word-char", "moon-attention", "moon-image", "moon-image-attention"),
     "trimod": ("trimod-text", "trimod-hashtag", "trimod-caption", "trimod"),
-    "trimod-regularisation": ("trimod", "trimod-no-regularisation", "trimod-l1", "trimod-l2", "trimod-batch-norm"),
+    "trimod-regularisation": (
+        "trimod",
+        "trimod-no-regularisation",
+        "trimod-l1",
+        "trimod-l2",
+        "trimod-batch-norm",
+        "trimod-batch-norm+learning_rate=0.1",
+    ),
     "beyond": ("word-char-image", "pupil", "minilm", "minilm-pupil", "minilm-caption", "minilm-multimodal", "mpnet"),
     "ablation": _ABLATION,
 }

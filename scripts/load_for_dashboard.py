@@ -33,7 +33,7 @@ from worker.topics import make_worker_topics
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS, PARTITIONS = 2, 4
-USUAL_POSTS_PER_S, SURGE_POSTS_PER_S = 30.0, 300.0
+USUAL_POSTS_PER_S, SURGE_POSTS_PER_S = 30.0, 1000.0
 # shares of the whole time
 BROKEN_PRODUCER, SURGE, REDIS_AWAY = (0.1, 0.24), (0.45, 0.51), (0.7, 0.88)
 HANGING_S = 20.0

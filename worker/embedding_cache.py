@@ -7,6 +7,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -64,7 +65,7 @@ class EmbeddingCache:
         self._ttl_s, self._url_ttl_s = ttl_s, url_ttl_s
         self._embeddings: ByteLru[_Held] = ByteLru(round(memory_bytes * (1 - _URL_SHARE)))
         self._urls: ByteLru[_Led] = ByteLru(round(memory_bytes * _URL_SHARE))
-        self._redis = None if redis_url is None else _GuardedRedis(redis_url, timeout_s, metrics.redis_up)
+        self._redis = None if redis_url is None else _GuardedRedis(redis_url, timeout_s, metrics)
 
     @classmethod
     def from_settings(cls, settings: Settings, encoder_fingerprint: str, dimension: int, metrics: Metrics) -> Self:
@@ -185,16 +186,17 @@ class EmbeddingCache:
 class _GuardedRedis:
     """One pipelined round trip at a time, each behind the deadline and the circuit breaker."""
 
-    def __init__(self, url: str, timeout_s: float, observe: Callable[[bool], None]) -> None:
+    def __init__(self, url: str, timeout_s: float, metrics: Metrics) -> None:
         # No second try: it would cost the window as much again as a miss does. RESP2 is what every server speaks.
         self._client = Redis.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0))
+        self._metrics, self._name = metrics, object()
         parts = urlsplit(url)
         place = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path  # no password in the log
         self._breaker = CircuitBreaker(
             f"Redis at {place}",
             self._client.ping,
             timeout_s=timeout_s,
-            observe=observe,
+            observe=partial(metrics.redis_up, self._name),
         )
 
     async def start(self) -> None:
@@ -218,6 +220,7 @@ class _GuardedRedis:
 
     async def close(self) -> None:
         await self._breaker.close()
+        self._metrics.redis_up(self._name, None)
         await self._client.aclose()
 
 

@@ -113,6 +113,7 @@ class Metrics:
         )
         self._commits = {result: commits.labels(result) for result in get_args(CommitResult)}
         self._redis_up: Gauge | None = None
+        self._redis_answers: dict[object, bool] = {}
 
     # What happened to a post
 
@@ -157,11 +158,19 @@ class Metrics:
         """This many look-ups of one tier ended alike."""
         self._cache_requests[tier, result].inc(count)
 
-    def redis_up(self, up: bool) -> None:
-        """Redis answered, or did not; without a Redis there is no such series."""
-        if self._redis_up is None:
-            self._redis_up = self.gauge("redis_up", "0 while Redis is away, else 1.")
-        self._redis_up.set(up)
+    def redis_up(self, client: object, up: bool | None) -> None:
+        """Whether Redis answers this client; None: it asks no more. Where nobody asks there is no such series."""
+        if up is None:
+            self._redis_answers.pop(client, None)
+        else:
+            self._redis_answers[client] = up
+        if self._redis_up is None and self._redis_answers:
+            self._redis_up = self.gauge("redis_up", "0 while Redis is away for any model, else 1.")
+        elif self._redis_up is not None and not self._redis_answers:
+            self.registry.unregister(self._redis_up)
+            self._redis_up = None
+        if self._redis_up is not None:
+            self._redis_up.set(all(self._redis_answers.values()))
 
     def model(self, name: str, fingerprint: str, device: str) -> None:
         """This model is now loaded, in place of any before."""

@@ -12,7 +12,7 @@ def exposed_labels():
     """
     metrics = Metrics()
     metrics.gpu_memory(float)
-    metrics.redis_up(True)
+    metrics.redis_up("client", True)
     metrics.shadow()
     metrics.ready(bool)
     metrics.broker_silence(float)

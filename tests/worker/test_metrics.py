@@ -91,7 +91,7 @@ def test_events_are_counted_under_their_label() -> None:
 def test_gauges_say_how_things_stand() -> None:
     metrics = Metrics()
     metrics.open_posts(12, 0.5)
-    metrics.redis_up(True)
+    metrics.redis_up("client", True)
     assert sample(metrics, "open_posts") == 12
     assert sample(metrics, "oldest_open_post_age_seconds") == 0.5
     assert sample(metrics, "redis_up") == 1
@@ -99,6 +99,20 @@ def test_gauges_say_how_things_stand() -> None:
 
 def test_without_a_redis_nothing_is_said_of_one() -> None:
     assert sample(Metrics(), "redis_up") is None
+
+
+def test_redis_is_up_where_all_that_ask_it_are_answered_and_unknown_where_none_asks() -> None:
+    metrics = Metrics()
+    for client, up, shown in (
+        ("live", True, 1),
+        ("shadow", False, 0),
+        ("live", True, 0),
+        ("shadow", None, 1),
+        ("live", None, None),
+        ("next", False, 0),
+    ):
+        metrics.redis_up(client, up)
+        assert sample(metrics, "redis_up") == shown
 
 
 def test_readiness_is_read_at_each_scrape() -> None:

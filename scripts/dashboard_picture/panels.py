@@ -167,14 +167,23 @@ def _legend(
                 text(end, y, formatted(last, short, decimals), more='text-anchor="end"'),
             ]
         return drawn, _BESIDE - 8, 0
-    x, y = box.x + _PAD + 2, box.y + box.height - 12
+    rows: list[list[tuple[float, Line]]] = [[]]
+    first = x = box.x + _PAD + 2
     for line in lines:
-        drawn += [
-            f'<rect x="{x:.1f}" y="{y - 5}" width="14" height="3.5" rx="1.5" fill="{line.color}"/>',
-            text(x + 19, y, line.name),
-        ]
-        x += 19 + len(line.name) * _CHAR + 14
-    return drawn, 0, 18
+        width = 19 + len(line.name) * _CHAR
+        if rows[-1] and x + width > box.x + box.width - _PAD:
+            rows.append([])
+            x = first
+        rows[-1].append((x, line))
+        x += width + 14
+    for number, row in enumerate(reversed(rows)):
+        y = box.y + box.height - 12 - 16 * number
+        for x, line in row:
+            drawn += [
+                f'<rect x="{x:.1f}" y="{y - 5}" width="14" height="3.5" rx="1.5" fill="{line.color}"/>',
+                text(x + 19, y, line.name),
+            ]
+    return drawn, 0, 2 + 16 * len(rows)
 
 
 def _marks(lines: Iterable[Line], defaults: dict[str, Any]) -> list[float]:

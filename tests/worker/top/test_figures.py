@@ -111,7 +111,7 @@ def test_cache_hits_are_a_share_of_all_look_ups_of_their_tier() -> None:
 def test_a_redis_that_is_not_configured_is_not_down(is_up: bool | None, word: str) -> None:
     worker = Worker()
     if is_up is not None:
-        worker.metrics.redis_up(is_up)
+        worker.metrics.redis_up("client", is_up)
     assert figures([worker.reading()], NOW).workers[0]["redis"] == word
 
 

@@ -7,7 +7,6 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -189,14 +188,14 @@ class _GuardedRedis:
     def __init__(self, url: str, timeout_s: float, metrics: Metrics) -> None:
         # No second try: it would cost the window as much again as a miss does. RESP2 is what every server speaks.
         self._client = Redis.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0))
-        self._metrics, self._name = metrics, object()
+        self._metrics, self._is_closed = metrics, False
         parts = urlsplit(url)
         place = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path  # no password in the log
         self._breaker = CircuitBreaker(
             f"Redis at {place}",
             self._client.ping,
             timeout_s=timeout_s,
-            observe=partial(metrics.redis_up, self._name),
+            observe=self._observe,
         )
 
     async def start(self) -> None:
@@ -219,9 +218,14 @@ class _GuardedRedis:
         return await self._breaker.call(execute)
 
     async def close(self) -> None:
+        self._is_closed = True
+        self._metrics.redis_up(id(self), None)
         await self._breaker.close()
-        self._metrics.redis_up(self._name, None)
         await self._client.aclose()
+
+    def _observe(self, up: bool) -> None:
+        if not self._is_closed:  # an embedding may still be on its way
+            self._metrics.redis_up(id(self), up)
 
 
 def _url_key(url: str) -> str:

@@ -387,6 +387,8 @@ async def test_a_reply_that_makes_no_sense_is_a_miss(reply: bytes, make: Make) -
         await cache.put_many({digest(1): embedding(1)})
         await cache.close()
         assert up(metrics) is None
+        await cache.put_many({digest(2): embedding(2)})  # was on its way
+        assert up(metrics) is None
 
 
 async def test_settings_make_the_cache_that_they_say(server: EmbeddedRedis, redis: Redis) -> None:

@@ -27,7 +27,7 @@ from mner_model.text_pieces import PieceTokenizer
 from mner_model.training.posts import TrainingReader, check_targets
 from mner_model.training.soft_target_file import TaughtPosts
 from mner_model.training.state import load_state, not_the_state, random_state, save_state, set_random_state
-from mner_model.training.step import TrainingDiverged, TrainingStep, precision_of
+from mner_model.training.step import TrainingDiverged, TrainingStep
 from mner_model.training.story import (
     EpochReport,
     plain,
@@ -234,7 +234,7 @@ class Trainer:
             "best_epoch": best.epoch,
             "validation_lenient_f1": best.lenient_f1,
             "passes": [{"loss": report.loss, "validation_lenient_f1": report.lenient_f1} for report in self._reports],
-            "precision": precision_of(self.config, self.device),
+            "precision": self._step.precision,
             "made_with": made_with(self.device),
         }
 

@@ -24,6 +24,7 @@ from mner_model.reporting.results import (
 from mner_model.reporting.scores import ScoredSet
 from mner_model.text_encoder import TextEncoder, check_extra
 from mner_model.training.posts import check_targets
+from mner_model.training.precision import precision_of
 from mner_model.training.run import Sources, captions_beside, check_words, tell_of_shared
 from mner_model.training.soft_target_file import read_soft_targets
 from mner_model.training.story import posts_story, soft_targets_story, text_encoder_story, vectors_story
@@ -46,11 +47,13 @@ def check_runs(
     epochs: int | None,
     results: Path | None,
     tests: Sequence[ScoredSet],
+    device: str,
     say: Callable[[str], None],
 ) -> None:
     """Raises what the runs would raise later on, in one sentence, as far as it can be known.
 
     results  file that the figures will be put into; None for none
+    device   that the missing ones will be trained on
     say      is told what takes a while
     """
     for run in runs:
@@ -68,7 +71,7 @@ def check_runs(
     for test in tests:
         tell_of_shared(_read(test.file), asked.train, f"--test {test.name}", say)
     missing = [run for run in runs if not (out / run.folder).exists()]
-    _check_missing(missing, sources, asked)
+    _check_missing(missing, sources, device, asked)
     if results is not None:
         _check_results(results, before, runs, out, tests, asked)
     for run in missing:
@@ -166,11 +169,12 @@ def _same_everywhere(choices: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in choices.items() if name not in _OF_VECTORS_OR_FOLDER}
 
 
-def _check_missing(runs: Sequence[Run], sources: Sources, asked: _Asked) -> None:
+def _check_missing(runs: Sequence[Run], sources: Sources, device: str, asked: _Asked) -> None:
     """What trainings ask for; of vectors only the first is read."""
     for run in runs:
         run.preset.model.check_vectors(sources.vectors)
         check_targets(run.preset.model, asked.recipe(run), is_taught=run.preset.taught)
+        precision_of(asked.recipe(run), device)
     if sources.vectors is not None and any(run.preset.model.in_words for run in runs):
         read_vectors(sources.vectors, 1)
         for run in runs:

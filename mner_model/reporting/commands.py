@@ -102,7 +102,7 @@ def report(
         where = str(device_of(device))
         tests = scored_sets(test_files)
         sources = Sources(train_files, valid_files, vectors, soft_targets=soft_targets)
-        check_runs(runs, out, sources, epochs, results, tests, say)
+        check_runs(runs, out, sources, epochs, results, tests, where, say)
         for run in runs:
             one, folder = run.preset, out / run.folder
             if not folder.exists():

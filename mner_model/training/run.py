@@ -17,6 +17,7 @@ from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.train import Trainer
 from mner_model.training.posts import check_targets
+from mner_model.training.precision import precision_of
 from mner_model.training.soft_target_file import TaughtPosts, read_soft_targets
 from mner_model.training.story import EpochReport
 from mner_model.vocabulary import WordVectors, read_vectors
@@ -61,6 +62,7 @@ def train_to(
     TrainingDiverged, TrainingStateError or VectorsError in one sentence, before any training where that can be known.
     """
     check_targets(model, recipe, is_taught=sources.soft_targets is not None)
+    precision_of(recipe, device)
     if (out / CONFIG_FILE).exists():
         raise ConfigError(f"--out {out}: holds a checkpoint already; name another folder, or remove it to train again")
     image_encoder = _image_encoder(model, sources, say)

@@ -11,6 +11,7 @@ from mner_model.config import TrainingConfig
 from mner_model.model import MultimodalTagger
 from mner_model.training.moving_average import MovingAverage
 from mner_model.training.optimization import l1_norm, learning_rates, new_optimizer, new_schedule
+from mner_model.training.precision import precision_of
 
 
 class TrainingDiverged(ArithmeticError):
@@ -81,10 +82,3 @@ class TrainingStep:
                 f"the training diverged: in pass {epoch}, batch {number}, the {what} is {value}; "
                 f"lower {', '.join(rates)}"
             )
-
-
-def precision_of(config: TrainingConfig, device: str) -> str:
-    """What a recipe's precision comes to on a device: float32 or bfloat16."""
-    if config.precision != "auto":
-        return config.precision
-    return "bfloat16" if torch.device(device).type == "cuda" else "float32"

@@ -23,6 +23,7 @@ from mner_model.reporting.results import Measured
 from mner_model.text_encoder import TextEncoder
 from mner_model.text_pieces import PieceTokenizer
 from mner_model.train import Trainer
+from mner_model.training.precision import computes_bfloat16
 from mner_model.training.soft_target_file import TaughtPosts
 from mner_model.vocabulary import WordVectors
 
@@ -89,6 +90,13 @@ def train_tagger(epochs: int = 14, seed: int = 0, **changes: object) -> Checkpoi
         seed=seed, epochs=epochs, batch_posts=8, learning_rate=1e-2, vector_learning_rate=1e-2, average_decay=0.9
     )
     return new_trainer(config, **changes).run("made-up")
+
+
+@pytest.fixture(scope="session")
+def needs_bfloat16() -> None:
+    """Skips on a processor that cannot train in bfloat16."""
+    if not computes_bfloat16(torch.device("cpu")):
+        pytest.skip("this processor cannot train in bfloat16")
 
 
 @pytest.fixture(scope="session")

@@ -73,10 +73,18 @@ def test_l1_and_weight_decay_penalise_the_same_weights_and_no_word_vectors(small
         {"optimizer": "sgd", "learning_rate": 0.1, "schedule": "inverse", "accumulated_batches": 3},
         {"l1": 1e-5},
         {"r_drop": 1.0},
-        {"precision": "bfloat16"},
     ],
 )
 def test_every_recipe_learns(make_trainer: Callable[..., object], recipe: dict[str, object]) -> None:
+    check_it_learns(make_trainer, recipe)
+
+
+@pytest.mark.usefixtures("needs_bfloat16")
+def test_a_recipe_in_bfloat16_learns(make_trainer: Callable[..., object]) -> None:
+    check_it_learns(make_trainer, {"precision": "bfloat16"})
+
+
+def check_it_learns(make_trainer: Callable[..., object], recipe: dict[str, object]) -> None:
     config = TrainingConfig(**{"epochs": 2, "batch_posts": 8, "learning_rate": 1e-2, "average_decay": 0.9, **recipe})  # type: ignore[arg-type]
     reports: list[object] = []
     make_trainer(config).run("learns", reports.append)  # type: ignore[attr-defined]

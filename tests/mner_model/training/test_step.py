@@ -98,15 +98,21 @@ def test_a_long_gradient_is_cut_to_the_norm_that_is_allowed(lesson: Lesson) -> N
     assert float(torch.cat([part.flatten() for part in moved]).norm()) == pytest.approx(0.1 * 0.5, rel=1e-3)
 
 
-@pytest.mark.parametrize(("precision", "expected"), [("bfloat16", torch.bfloat16), ("float32", torch.float32)])
-def test_emissions_are_computed_in_the_precision_of_the_recipe(
-    lesson: Lesson, precision: str, expected: torch.dtype
-) -> None:
+@pytest.mark.usefixtures("needs_bfloat16")
+def test_emissions_are_computed_in_bfloat16_where_the_recipe_says_so(lesson: Lesson) -> None:
+    assert precisions_of_emissions(lesson, "bfloat16") == [torch.bfloat16]
+
+
+def test_emissions_are_computed_in_float32_otherwise(lesson: Lesson) -> None:
+    assert precisions_of_emissions(lesson, "float32") == precisions_of_emissions(lesson, "auto") == [torch.float32]
+
+
+def precisions_of_emissions(lesson: Lesson, precision: str) -> list[torch.dtype]:
     seen: list[torch.dtype] = []
     hook = lesson._model.emission.register_forward_hook(lambda *arguments: seen.append(arguments[2].dtype))
     lesson.step([lesson.batch(slice(0, 4))], precision=precision)
     hook.remove()
-    assert seen == [expected]
+    return seen
 
 
 def test_rates_follow_the_steps_that_are_really_taken(make_trainer: Callable[..., Trainer]) -> None:

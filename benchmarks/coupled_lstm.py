@@ -1,9 +1,9 @@
 """python benchmarks/coupled_lstm.py [--rounds 30]
 
-How long the paper's LSTM (`mner_model.coupled_lstm`: coupled gates and peepholes with full matrices, in Python over
-torch's products) takes beside torch's own (`mner_model.encoders.BiLSTM`: four gates, no peepholes, in C++), both ways
-over posts of 25 tokens, dimension 200, hidden 200, on one thread. The first row is what tagging costs, the second a
-step of training without the optimizer.
+How long the paper's LSTM (`mner_model.network.coupled_lstm`: coupled gates and peepholes with full matrices, in Python
+over torch's products) takes beside torch's own (`mner_model.network.encoders.BiLSTM`: four gates, no peepholes, in
+C++), both ways over posts of 25 tokens, dimension 200, hidden 200, on one thread. The first row is what tagging costs,
+the second a step of training without the optimizer.
 
 Milliseconds of processor time, the median of the rounds: other work on the machine counts less so than by the clock.
 """
@@ -22,8 +22,8 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mner_model.coupled_lstm import CoupledLSTM  # noqa: E402
-from mner_model.encoders import BiLSTM  # noqa: E402
+from mner_model.network.coupled_lstm import CoupledLSTM  # noqa: E402
+from mner_model.network.encoders import BiLSTM  # noqa: E402
 
 TOKENS, DIMENSION, HIDDEN = 25, 200, 200
 BATCHES = (10, 64)

@@ -54,9 +54,9 @@ def ours(bootstrap: str, posts: str, out: str, *, codec: bool = False) -> int:
     from stub_worker import StubPipeline
 
     from worker import app
-    from worker.messages import Outcome, OutgoingMessage
+    from worker.delivery.topics import make_worker_topics
+    from worker.messages.wire import Outcome, OutgoingMessage
     from worker.settings import Settings
-    from worker.topics import make_worker_topics
 
     class Forward(StubPipeline):
         """Forwards the value as it is, like the others."""
@@ -137,7 +137,7 @@ def _run_as(name: str, bootstrap: str, posts: str, out: str) -> int:
         case "raw":
             asyncio.run(raw(bootstrap, posts, out))
         case "raw-tuned":
-            from worker.publisher import BATCH_BYTES
+            from worker.delivery.publisher import BATCH_BYTES
 
             asyncio.run(raw(bootstrap, posts, out, max_batch_size=BATCH_BYTES))
         case "faust":

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
-from mner_model.labels import ENTITY_TYPES
+from mner_model.errors import Failure
+from mner_model.text.labels import ENTITY_TYPES
 
 Modality = Literal["word", "char", "text", "image", "caption", "hashtag"]
 FusionName = Literal["concatenation", "attention", "gated_attention", "transformer_attention"]
@@ -17,7 +18,7 @@ ScheduleName = Literal["linear", "inverse", "constant"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-class ConfigError(ValueError):
+class ConfigError(Failure, ValueError):
     """A configuration with a name or a value that does not exist."""
 
 

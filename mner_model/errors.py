@@ -1,7 +1,11 @@
 """Errors that several modules raise, and an error's text on one line."""
 
 
-class CheckpointError(Exception):
+class Failure(Exception):
+    """What stops a command: its message is one sentence for the person who gave that. Each kind derives from it."""
+
+
+class CheckpointError(Failure):
     """A checkpoint that is missing, broken or made for something else; the message names path and expectation."""
 
 

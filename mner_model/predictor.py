@@ -14,17 +14,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mner_model.batch import BATCH_MAX_TOKENS, Features, features_fingerprint, rows_by_length
-from mner_model.checkpoint import Checkpoint, load_checkpoint
-from mner_model.encoders import WordEncoder
-from mner_model.errors import CheckpointError, DeviceUnavailable
-from mner_model.image_encoder import ImageEncoderError
-from mner_model.imaging.captions import ImageReader, load_image_reader
+from mner_model.captioning.image_reader import ImageReader, load_image_reader
+from mner_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from mner_model.errors import CheckpointError, DeviceUnavailable, Failure
+from mner_model.imaging.encoder import ImageEncoderError
 from mner_model.imaging.words import caption_words, words_vector
-from mner_model.labels import Span
-from mner_model.model import TaggedPost
-from mner_model.text import Tokens, tokenize
-from mner_model.vocabulary import Vocabulary
+from mner_model.network.batch import BATCH_MAX_TOKENS, Features, features_fingerprint, rows_by_length
+from mner_model.network.encoders import WordEncoder
+from mner_model.network.model import TaggedPost
+from mner_model.text.labels import Span
+from mner_model.text.tokenizer import Tokens, tokenize
+from mner_model.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Prediction:
         return [Span(first[found.start], last[found.end] + 1, found.type) for found in self.entities]
 
 
-class NoModalityWeights(ValueError):
+class NoModalityWeights(Failure, ValueError):
     """There are no weights to show; the message says whether for want of tokens or by the model's nature."""
 
 

@@ -7,14 +7,14 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from mner_model.batch import Batch, Features, collate
 from mner_model.config import ModelConfig
-from mner_model.hashtags import HashtagSegmenter
 from mner_model.imaging.words import caption_words
-from mner_model.post_hashtags import HashtagReader
-from mner_model.text import Tokens
-from mner_model.text_pieces import PieceTokenizer
-from mner_model.vocabulary import Alphabet, Vocabulary
+from mner_model.network.batch import Batch, Features, collate
+from mner_model.segmenter.hashtags import HashtagSegmenter
+from mner_model.segmenter.post_hashtags import HashtagReader
+from mner_model.text.pieces import PieceTokenizer
+from mner_model.text.tokenizer import Tokens
+from mner_model.text.vocabulary import Alphabet, Vocabulary
 
 _MOST_SIDE_WORDS = 24  # of a caption, and of a post's hashtags
 
@@ -89,5 +89,5 @@ class Preprocessing:
         return tuple(self.vocabulary.id_of(form) for form in forms[:_MOST_SIDE_WORDS])
 
     def collate(self, posts: Sequence[Features]) -> Batch:
-        """Pads posts into one batch; raises ValueError as `mner_model.batch.collate` does."""
+        """Pads posts into one batch; raises ValueError as `mner_model.network.batch.collate` does."""
         return collate(posts, self.alphabet, self.image_dimension)

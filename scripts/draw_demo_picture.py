@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from worker.record_view import Terminal
+from worker.watch.record_view import Terminal
 
 SHOWN = ("demo-002", "demo-005", "demo-012", "demo-013", "demo-036", "demo-034", "demo-044")
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "demo.svg"

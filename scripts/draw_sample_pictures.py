@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 SCALE = 2
 WIDTH, HEIGHT = 320 * SCALE, 240 * SCALE
 HERE = Path(__file__).resolve().parent
-DEFAULT_FOLDER = HERE.parent / "worker" / "sample" / "pictures"
+DEFAULT_FOLDER = HERE.parent / "worker" / "demo" / "sample" / "pictures"
 
 Colour = tuple[int, int, int]
 Painter = Callable[[ImageDraw.ImageDraw, random.Random], None]

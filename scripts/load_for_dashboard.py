@@ -25,11 +25,11 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from prometheus_server import PrometheusServer, local_config
 
-from mner_model.data import read_conll
+from mner_model.data.examples import read_conll
+from worker.delivery.topics import make_worker_topics
+from worker.demo.embedded import EmbeddedBroker, EmbeddedRedis, free_port
 from worker.demo.worker_process import WorkerProcess, worker_environ
-from worker.embedded import EmbeddedBroker, EmbeddedRedis, free_port
 from worker.settings import Settings
-from worker.topics import make_worker_topics
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS, PARTITIONS = 2, 4
@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[2])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--posts", type=Path, required=True, help="a CoNLL file; its words make the texts")
-    parser.add_argument("--photos", type=Path, default=ROOT / "worker" / "sample" / "pictures")
+    parser.add_argument("--photos", type=Path, default=ROOT / "worker" / "demo" / "sample" / "pictures")
     parser.add_argument("--shadow", type=Path, help="a second checkpoint, to tag a quarter of the posts in the shadow")
     parser.add_argument("--minutes", type=float, default=15.0)
     options = parser.parse_args()

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from worker.embedded import EmbeddedServerFailed, _EmbeddedServer
+from worker.demo.embedded import EmbeddedServerFailed, _EmbeddedServer
 
 DEPLOYED = Path(__file__).resolve().parents[1] / "deploy" / "prometheus"
 

@@ -1,7 +1,7 @@
 """python scripts/write_topic_samples.py
 
-Makes worker/sample/topics.jsonl: sends some posts of the sample through the worker's pipeline, with the model that
-ships, and writes down what would be on each topic. To be run when that model or the messages change, and after it
+Makes worker/messages/topic_samples.jsonl: sends some posts of the sample through the worker's pipeline, with the model
+that ships, and writes down what would be on each topic. To be run when that model or the messages change, and after it
 `mner-worker schemas --asyncapi deploy`, whose examples these are.
 """
 
@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from worker.demo.posts import PICTURES, SAMPLE
-from worker.metrics import Metrics
-from worker.pipeline import Pipeline
-from worker.records import OutgoingMessage
+from worker.messages.records import OutgoingMessage
+from worker.messages.samples import SAMPLES, TopicSample
 from worker.settings import Settings
-from worker.topic_samples import SAMPLES, TopicSample
+from worker.tagging.pipeline import Pipeline
+from worker.telemetry.metrics import Metrics
 
 # One with an image and a name that is not ASCII; one with organisations and others; one that is deleted later.
 POSTS = ("demo-003", "demo-012", "demo-006")

@@ -35,12 +35,12 @@ def caption_tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a tagger that reads captions and knows all words of ImageNet's labels, but learned nothing."""
     import torch
 
-    from mner_model.checkpoint import Checkpoint
+    from mner_model.checkpoints.checkpoint import Checkpoint
     from mner_model.config import ModelConfig
-    from mner_model.image_encoder import ImageEncoderConfig, imagenet_labels, label_words
-    from mner_model.model import MultimodalTagger
+    from mner_model.imaging.encoder import ImageEncoderConfig, imagenet_labels, label_words
+    from mner_model.network.model import MultimodalTagger
     from mner_model.preprocessing import Preprocessing
-    from mner_model.vocabulary import Alphabet, Vocabulary
+    from mner_model.text.vocabulary import Alphabet, Vocabulary
 
     config = ModelConfig(
         modalities=("word", "caption"),

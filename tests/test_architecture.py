@@ -1,105 +1,63 @@
-"""Dependencies point one way, each outside library has one home, and help does not wait for a model library.
+"""Dependencies point one way, room by room, each outside library has one home, and help does not wait for a library.
 
-Read from the source: every import counts, those inside functions too.
+Read from the source: every import counts, those inside functions and those for types too.
 """
 
-import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("worker", "mner_model")
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+from rooms import LAYERS, MODULES, ROOT, imports, layer_of, project_imports, room_of, usable_by
+
+AT_THE_TOP_AT_MOST = 10
 
 HOMES = {
-    "faust": ["worker.app", "worker.delivery", "worker.transport"],
-    "mode": ["worker.app", "worker.delivery", "worker.transport"],
-    "aiokafka": [
-        "worker.broker",
-        "worker.dead",
+    "faust": ["worker.app", "worker.delivery.transport"],
+    "mode": ["worker.delivery.transport"],
+    "aiokafka": ["worker.delivery", "worker.demo", "worker.watch.dead", "worker.watch.topic_reader"],
+    "redis": ["worker.images.cache"],
+    "prometheus_client": ["worker.telemetry.metrics", "worker.watch.scrape"],
+    "aiohttp": [
         "worker.demo",
-        "worker.publisher",
-        "worker.topic_reader",
-        "worker.topics",
-        "worker.transport",
+        "worker.images.fetcher",
+        "worker.images.name_resolution",
+        "worker.telemetry.health",
+        "worker.watch.top",
     ],
-    "redis": ["worker.embedding_cache"],
-    "prometheus_client": ["worker.metrics", "worker.scrape"],
-    "aiohttp": ["worker.demo", "worker.health", "worker.image_fetcher", "worker.name_resolution", "worker.top"],
-    "click": [
-        "mner_model.captioning.commands",
-        "mner_model.cli",
-        "mner_model.console",
-        "mner_model.segmenter.commands",
-        "mner_model.options",
-        "mner_model.output",
-        "mner_model.plotting.commands",
-        "mner_model.reporting.commands",
-        "mner_model.training.teaching_commands",
-        "worker.cli",
-        "worker.option_types",
-        "worker.watch_commands",
-    ],
-    "pydantic": [
-        "mner_model.fields",
-        "mner_model.post",
-        "mner_model.record",
-        "mner_model.refusals",
-        "worker.messages",
-        "worker.schemas",
-        "worker.setting_types",
-        "worker.settings",
-    ],
-    "yaml": ["worker.asyncapi"],
+    "click": ["mner_model.cli", "mner_model.commands", "worker.cli", "worker.watch"],
+    "pydantic": ["mner_model.posts", "worker.messages", "worker.setting_types", "worker.settings"],
+    "yaml": ["worker.messages.asyncapi"],
     "torch": ["mner_model"],
-    "torchvision": ["mner_model.image_encoder"],
+    "torchvision": ["mner_model.imaging.encoder"],
     "matplotlib": ["mner_model.plotting.glyphs", "mner_model.plotting.plots"],
-    "opentelemetry": ["worker.tracing"],
-    "transformers": ["mner_model.text_encoder"],
-    "tokenizers": ["mner_model.text_pieces"],
+    "opentelemetry": ["worker.telemetry.tracing"],
+    "transformers": ["mner_model.network.text_encoder"],
+    "tokenizers": ["mner_model.text.pieces"],
     "safetensors": ["mner_model"],
-    "PIL": ["mner_model.images", "worker.demo"],
+    "PIL": ["mner_model.imaging.decoding"],
 }
 DOORS_OF_THE_MODEL = {
     f"mner_model.{name}"
     for name in (
-        "checkpoint",
+        "checkpoints.checkpoint",
+        "commands.output",
         "errors",
-        "fields",
-        "image_status",
-        "images",
-        "output",
-        "post",
+        "imaging.decoding",
+        "imaging.status",
+        "posts.fields",
+        "posts.post",
+        "posts.record",
+        "posts.refusals",
         "predictor",
-        "record",
-        "refusals",
     )
 }
-
-
-def imports(path: Path, *, at_module_level_only: bool = False) -> Iterator[str]:
-    """The full names of all modules that a file may import; of `from a import b` both a and a.b, as b may be either."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in tree.body if at_module_level_only else ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide where a dependency points"
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-MODULES = {module_name(path): path for path in chain(*(sorted((ROOT / name).rglob("*.py")) for name in PACKAGES))}
 
 
 def is_within(module: str, package: str) -> bool:
@@ -110,11 +68,6 @@ def importers(package: str) -> set[str]:
     return {
         module for module, path in MODULES.items() if any(is_within(imported, package) for imported in imports(path))
     }
-
-
-def project_imports(module: str, *, at_module_level_only: bool = False) -> set[str]:
-    imported = set(imports(MODULES[module], at_module_level_only=at_module_level_only))
-    return (imported & MODULES.keys()) - {module}
 
 
 def reachable(module: str) -> set[str]:
@@ -129,10 +82,41 @@ def test_the_model_knows_nothing_of_the_worker() -> None:
     assert {module for module in importers("worker") if is_within(module, "mner_model")} == set()
 
 
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in LAYERS])
+def test_imports_between_rooms_run_one_way(module: str) -> None:
+    room = room_of(module)
+    package, _, _ = room.partition(".")
+    mine = {imported for imported in project_imports(module) if is_within(imported, package) and imported != package}
+    wrong = sorted(imported for imported in mine if room_of(imported) not in {room, *usable_by(room)})
+    assert not wrong, (
+        f"{module} imports {', '.join(wrong)}, but the room {room} may use only itself and "
+        f"{', '.join(usable_by(room)) or 'no other'}: see LAYERS in scripts/rooms.py"
+    )
+
+
+def test_every_room_that_has_a_place_is_there() -> None:
+    there = {room_of(module) for module in MODULES if module not in LAYERS}
+    placed = {f"{package}.{name}" for package, layers in LAYERS.items() for layer in layers for name in layer}
+    assert placed == there
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_only_a_handful_of_files_lie_outside_a_room(package: str) -> None:
+    files = [path.name for path in (ROOT / package).glob("*.py") if not path.name.startswith("__")]
+    assert len(files) <= AT_THE_TOP_AT_MOST, files
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_room_says_what_it_is_for(package: str) -> None:
+    folders = [path.parent for path in (ROOT / package).rglob("*.py")]
+    said = {folder: (folder / "__init__.py").read_text(encoding="utf-8") for folder in folders}
+    assert [str(folder) for folder, text in said.items() if not text.startswith('"""')] == []
+
+
 @pytest.mark.parametrize("module", [module for module in MODULES if is_within(module, "worker")])
 def test_the_worker_reaches_the_model_through_its_doors_only(module: str) -> None:
     reached = {imported for imported in project_imports(module) if is_within(imported, "mner_model")}
-    assert reached - {"mner_model"} <= DOORS_OF_THE_MODEL
+    assert {imported for imported in reached if MODULES[imported].name != "__init__.py"} <= DOORS_OF_THE_MODEL
 
 
 @pytest.mark.parametrize("library", HOMES)
@@ -141,16 +125,56 @@ def test_an_outside_library_is_at_home_in_few_places(library: str) -> None:
     assert strays == set(), f"{library} is at home in {HOMES[library]}"
 
 
+@pytest.mark.parametrize("library", HOMES)
+def test_no_home_is_empty(library: str) -> None:
+    found = importers(library)
+    assert [home for home in HOMES[library] if not any(is_within(module, home) for module in found)] == []
+
+
 def test_between_bytes_in_and_records_out_there_is_neither_faust_nor_kafka() -> None:
     outsiders = importers("faust") | importers("mode") | importers("aiokafka") | importers("worker.app")
-    assert reachable("worker.pipeline") & outsiders == set()
+    assert reachable("worker.tagging.pipeline") & outsiders == set()
 
 
-def test_no_two_modules_need_each_other_to_be_imported() -> None:
-    TopologicalSorter({module: project_imports(module, at_module_level_only=True) for module in MODULES}).prepare()
+def test_no_two_modules_need_each_other() -> None:
+    TopologicalSorter({module: project_imports(module) - LAYERS.keys() for module in MODULES}).prepare()
 
 
-@pytest.mark.parametrize("module", ["worker.cli", "worker.settings", "worker.schemas", "mner_model.cli"])
+def test_a_room_may_use_what_lies_below_it_and_nothing_beside_or_above() -> None:
+    assert usable_by("worker.errors") == []
+    assert {"worker.messages", "worker.settings"} <= set(usable_by("worker.delivery"))
+    assert {"worker.images", "worker.tagging", "worker.app"}.isdisjoint(usable_by("worker.delivery"))
+    with pytest.raises(KeyError, match="has no place"):
+        layer_of("worker.cellar")
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_tests_lie_in_the_rooms_of_what_they_test(package: str) -> None:
+    tests = ROOT / "tests" / package
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    assert [str(folder) for folder in folders if not (ROOT / package / folder).is_dir()] == []
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_modules_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(
+        r"(?<![\w/-])((?:worker|mner_model|scripts|tests|benchmarks|deploy|docs)/[\w/.-]*(?:\.py|/))", text
+    )
+    modules = re.findall(r"(?<![\w/.-])((?:worker|mner_model)(?:\.[a-z_]+)+)", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert [name for name in modules if not is_there(name)] == []
+
+
+def is_there(name: str) -> bool:
+    """A module, or what is in one."""
+    return name in MODULES or name.rpartition(".")[0] in MODULES
+
+
+@pytest.mark.parametrize("module", ["worker.cli", "worker.settings", "worker.messages.schemas", "mner_model.cli"])
 def test_help_does_not_wait_for_heavy_libraries(module: str) -> None:
     program = f"import sys, {module}; print([name for name in ('torch', 'faust', 'aiokafka') if name in sys.modules])"
     command = [sys.executable, "-c", program]

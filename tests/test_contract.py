@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mner_model.checkpoint import load_checkpoint
+from mner_model.checkpoints.checkpoint import load_checkpoint
 from mner_model.cli import main
 from worker.errors import Rejected
-from worker.messages import EntityRecord, decode_post
-from worker.metrics import Metrics
-from worker.pipeline import Pipeline
+from worker.messages.wire import EntityRecord, decode_post
 from worker.settings import Settings
+from worker.tagging.pipeline import Pipeline
+from worker.telemetry.metrics import Metrics
 
-CAT = Path(__file__).parents[1] / "worker" / "sample" / "pictures" / "cat.gif"
+CAT = Path(__file__).parents[1] / "worker" / "demo" / "sample" / "pictures" / "cat.gif"
 POSTS = [
     {
         "id": "1",
@@ -71,6 +71,19 @@ def test_what_tag_prints_is_an_entity_record(tagged: list[bytes]) -> None:
     records = [EntityRecord.decode(line) for line in tagged]
     assert [record.post_id for record in records] == ["1", "2", "3", "4"]
     assert [str(record.image.status) for record in records] == ["absent", "used", "undecodable", "absent"]
+
+
+def test_the_import_paths_that_others_have_lead_where_the_code_is_now() -> None:
+    import mner_model.images
+    import worker.image_fetcher
+    from mner_model.imaging.decoding import ImageUndecodable, decode
+    from worker.errors import ImageRefused
+    from worker.images.fetcher import ImageFetcher
+
+    assert mner_model.images.decode is decode
+    assert mner_model.images.ImageUndecodable is ImageUndecodable
+    assert worker.image_fetcher.ImageFetcher is ImageFetcher
+    assert worker.image_fetcher.ImageRefused is ImageRefused
 
 
 BAD_LINES = [

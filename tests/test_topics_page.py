@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from worker.errors import DeadReason
-from worker.messages import DeadLetterHeaders, ImageStatus
+from worker.messages.samples import topic_samples
+from worker.messages.topics import worker_topics
+from worker.messages.wire import DeadLetterHeaders, ImageStatus
 from worker.settings import Settings
-from worker.topic_samples import topic_samples
-from worker.topics import worker_topics
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "topics.md"

@@ -15,19 +15,20 @@ from typing import Any, Protocol, cast
 from faust import Stream
 from faust.types import TP
 
-from worker import logs, memory, tracing
-from worker.broker import last_answer, start_when_a_broker_answers, wait_for_topics
-from worker.delivery import Delivery, Limits, Pipeline
+from worker.delivery.broker import last_answer, start_when_a_broker_answers, wait_for_topics
+from worker.delivery.delivery import Delivery, Limits, Pipeline
+from worker.delivery.hard_exit import HardExit
+from worker.delivery.positions import Fetch
+from worker.delivery.publisher import KafkaProducer, Publisher, new_producer
+from worker.delivery.transport import Consumer, WorkerApp, new_app
 from worker.errors import ExitStatus, Fatal, SettingsRefused
-from worker.hard_exit import HardExit
-from worker.health import HealthServer, HealthState
-from worker.metrics import Metrics
-from worker.positions import Fetch
-from worker.publisher import KafkaProducer, Publisher, new_producer
-from worker.reloading import Reloadable, Reloading
+from worker.messages.topics import worker_topics
 from worker.settings import Settings
-from worker.topics import worker_topics
-from worker.transport import Consumer, WorkerApp, new_app
+from worker.tagging import memory
+from worker.tagging.reloading import Reloadable, Reloading
+from worker.telemetry import logs, tracing
+from worker.telemetry.health import HealthServer, HealthState
+from worker.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def _exit_status(worker: "Worker") -> int:
 
 def _real_pipeline(settings: Settings, metrics: Metrics) -> PostPipeline:
     # Here, so that a worker with a stand-in for the model need not load torch.
-    from worker import pipeline
+    from worker.tagging import pipeline
 
     return pipeline.Pipeline(settings, metrics)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from mner_model.output import Commands
+from mner_model.commands.output import Commands
 from worker.errors import ExitStatus, SettingsRefused
-from worker.watch_commands import dead, tail, top
+from worker.watch.commands import dead, tail, top
 
 _DAYS = click.FloatRange(min=0, min_open=True)
 
@@ -137,8 +137,9 @@ def topics(
     """
     import asyncio
 
+    from worker.delivery.topics import TopicsUnavailable, make_worker_topics
+    from worker.messages.topics import DAY_S
     from worker.settings import Settings
-    from worker.topics import DAY_S, TopicsUnavailable, make_worker_topics
 
     if min_insync is not None and min_insync > replication:
         raise click.UsageError(f"--min-insync: received {min_insync}, expected at most --replication, {replication}")
@@ -206,10 +207,10 @@ def schemas(folder: Path | None, asyncapi: bool) -> None:
     With --asyncapi print that document instead, or write it to FOLDER/asyncapi.yaml and the schemas that it refers to
     to FOLDER/schemas.
     """
-    from worker.schemas import json_schemas, schema_files
+    from worker.messages.schemas import json_schemas, schema_files
 
     if asyncapi:
-        from worker.asyncapi import asyncapi_files, asyncapi_yaml
+        from worker.messages.asyncapi import asyncapi_files, asyncapi_yaml
         from worker.settings import Settings
 
         settings = Settings.load()

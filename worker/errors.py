@@ -5,7 +5,7 @@ One class per failure, grouped by what the worker does next. The class decides; 
 
 from enum import IntEnum, StrEnum
 
-from mner_model.image_status import ImageStatus
+from mner_model.imaging.status import ImageStatus
 
 
 class ExitStatus(IntEnum):

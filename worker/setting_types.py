@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
-from worker.address_policy import is_entry
+from worker.allowed_hosts import is_entry
 
 TOPIC_MAX_CHARACTERS = 249
 

@@ -5,6 +5,7 @@ and what `mner-worker settings` prints are made from the same fields.
 """
 
 import difflib
+import importlib.util
 import os
 import re
 import ssl
@@ -16,7 +17,6 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from worker import tracing
 from worker.errors import SettingsRefused
 from worker.setting_types import (
     TOPIC_MAX_CHARACTERS,
@@ -212,9 +212,18 @@ def _conflicts(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
                 f"{_variable(name)}: received {received}, expected at least MNER_BATCH_MAX_POSTS, "
                 f"{settings.batch_max_posts}",
             )
-    if settings.traces and (why := tracing.why_unavailable()):
+    if settings.traces and (why := _why_no_traces()):
         yield ("traces",), f"MNER_TRACES: received 'true', but {why}"
     yield from _topic_conflicts(settings)
+
+
+def _why_no_traces() -> str | None:
+    """What is missing for traces, and how to get it; None when nothing is."""
+    try:
+        missing = importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is None
+    except ModuleNotFoundError:
+        missing = True
+    return "OpenTelemetry is not installed: pip install 'mner-stream[traces]'" if missing else None
 
 
 def _topic_conflicts(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -1,1 +1,1 @@
-"""What `mner_model.captioner` is made of and trained by."""
+"""What an image shows, in words: captions, by a captioner or by a classifier's labels."""

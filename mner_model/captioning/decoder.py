@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mner_model.captioning.beam_search import State
-from mner_model.vocabulary import PADDING, SPECIAL_FORMS, Vocabulary
+from mner_model.text.vocabulary import PADDING, SPECIAL_FORMS, Vocabulary
 
 # no caption is read as holding these: "<" is a token of its own
 START_FORM = "<start>"

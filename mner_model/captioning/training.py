@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mner_model.captioner import Captioner
+from mner_model.captioning.captioner import Captioner
 from mner_model.captioning.decoder import END, START, CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.config import ConfigError
-from mner_model.data import DataError, read_lines
-from mner_model.image_encoder import ImageEncoderConfig
-from mner_model.images import ImageUndecodable, decode
+from mner_model.data.examples import DataError, read_lines
+from mner_model.files.training_state import load_state, save_state
+from mner_model.imaging.decoding import ImageUndecodable, decode
+from mner_model.imaging.encoder import ImageEncoderConfig
 from mner_model.imaging.grid import GridEncoder
-from mner_model.text import tokenize
-from mner_model.training.state import load_state, save_state
-from mner_model.vocabulary import PADDING, Vocabulary, count_forms
+from mner_model.text.tokenizer import tokenize
+from mner_model.text.vocabulary import PADDING, Vocabulary, count_forms
 
 _IMAGES_AT_ONCE = 16
 _LEAST_RATE = 0.05  # of the learning rate, at the end of its linear fall

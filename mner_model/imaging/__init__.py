@@ -1,1 +1,1 @@
-"""What `mner_model.images` and `mner_model.image_encoder` are made of, and what images say in words."""
+"""Images: bytes to pixels, pixels to a vector, and the words of a classifier's labels."""

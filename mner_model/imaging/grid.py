@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig
 from mner_model.imaging.efficientnet_lite import EfficientNetLite0
+from mner_model.imaging.encoder import ImageEncoder, ImageEncoderConfig
 
 
 class GridEncoder(ImageEncoder):

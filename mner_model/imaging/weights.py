@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mner_model.errors import brief
+from mner_model.errors import Failure, brief
 
 
-class ImageEncoderError(Exception):
+class ImageEncoderError(Failure):
     """No encoder can be made as configured; says what was tried."""
 
 

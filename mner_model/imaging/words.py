@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mner_model.encoders import WordEncoder
-from mner_model.image_encoder import ImageEncoder, ImageEncoderConfig, imagenet_labels, label_words
-from mner_model.text import tokenize
-from mner_model.vocabulary import Vocabulary
+from mner_model.imaging.encoder import ImageEncoder, ImageEncoderConfig, imagenet_labels, label_words
+from mner_model.network.encoders import WordEncoder
+from mner_model.text.tokenizer import tokenize
+from mner_model.text.vocabulary import Vocabulary
 
 # words of captions that say nothing of what is seen
 _EMPTY_WORDS = frozenset(

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mner_model.labels import Span
 from mner_model.plotting.attention_map import AttentionMap
 from mner_model.plotting.glyphs import drawable, shortened
 from mner_model.plotting.plots import new_figure, save_figure
+from mner_model.text.labels import Span
 
 _MOST_TOKENS_A_ROW = 12
 _LONGEST_TOKEN = 16  # characters

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from mner_model.errors import Failure
+
 _DOTS_PER_INCH = 150
 
 
-class PlotError(ValueError):
+class PlotError(Failure, ValueError):
     """A picture that cannot be made; the message says what would help."""
 
 

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mner_model.checkpoint import check_destination, folder_fingerprint, model_choices, training_story
+from mner_model.checkpoints.checkpoint import check_destination, folder_fingerprint, model_choices, training_story
 from mner_model.config import ConfigError, TrainingConfig, two_choices
-from mner_model.data import Example, read_conll, set_name
-from mner_model.labels import TagSet
+from mner_model.data.examples import Example, read_conll, set_name
+from mner_model.network.text_encoder import TextEncoder, check_extra
 from mner_model.presets import variant_fields
 from mner_model.reporting.plan import Run
 from mner_model.reporting.results import (
@@ -22,13 +22,13 @@ from mner_model.reporting.results import (
     training_in_short,
 )
 from mner_model.reporting.scores import ScoredSet
-from mner_model.text_encoder import TextEncoder, check_extra
+from mner_model.text.labels import TagSet
+from mner_model.text.vocabulary import WordVectors, read_vectors
 from mner_model.training.posts import check_targets
 from mner_model.training.precision import precision_of
 from mner_model.training.run import Sources, captions_beside, check_words, tell_of_shared
 from mner_model.training.soft_target_file import read_soft_targets
 from mner_model.training.story import posts_story, soft_targets_story, text_encoder_story, vectors_story
-from mner_model.vocabulary import WordVectors, read_vectors
 
 _ALWAYS_TOLD = ("train", "validation", "soft_targets")  # of its data, by checkpoints of older versions too
 _TOLD = (*_ALWAYS_TOLD, "tokens", "vectors", "text_encoder")

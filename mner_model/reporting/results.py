@@ -12,14 +12,15 @@ from statistics import fmean
 from typing import Any
 
 from mner_model.config import TrainingConfig
-from mner_model.saved_file import saved_file
+from mner_model.errors import Failure
+from mner_model.files.saved_file import saved_file
 
 OWN_RESULTS = Path(__file__).parents[1] / "results.json"
 _SPEEDS = ("posts_per_second", "posts_per_core_second")
 _DIGITS = 10  # of a fraction; with fewer, one that is rounded again to be shown may come out a hundredth of a point off
 
 
-class ResultsError(ValueError):
+class ResultsError(Failure, ValueError):
     """A file of results that cannot be read, or one asked for results that it does not have; the message says which."""
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mner_model.checkpoint import training_story
+from mner_model.checkpoints.checkpoint import training_story
 from mner_model.config import ConfigError
-from mner_model.data import captions_fingerprint, fingerprint, read_conll, set_name
-from mner_model.evaluation_run import evaluate_checkpoint, features_fingerprint
+from mner_model.data.examples import captions_fingerprint, fingerprint, read_conll, set_name
+from mner_model.evaluation.run import evaluate_checkpoint, features_fingerprint
+from mner_model.files.saved_file import saved_file
 from mner_model.predictor import Predictor
 from mner_model.reporting.results import Measured, ResultsError, training_in_short
-from mner_model.saved_file import saved_file
 from mner_model.training.run import captions_beside
 
 
@@ -25,7 +25,7 @@ class ScoredSet:
     """A data set to score on, with what it holds now.
 
     captions              file of its images' captions; None where no post has one
-    fingerprint           as `mner_model.data.fingerprint` gives it
+    fingerprint           as `mner_model.data.examples.fingerprint` gives it
     captions_fingerprint  likewise; None without captions
     """
 

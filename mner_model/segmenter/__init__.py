@@ -1,1 +1,1 @@
-"""What `mner_model.hashtags` is made of and trained by: words of hashtags, how likely they are, and the search."""
+"""Hashtags into words: what finds them, and what that is trained by."""

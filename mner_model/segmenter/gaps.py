@@ -14,9 +14,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from mner_model.encoders import BiLSTM
+from mner_model.network.encoders import BiLSTM
 from mner_model.segmenter.words import Lexicon
-from mner_model.vocabulary import PADDING, UNKNOWN
+from mner_model.text.vocabulary import PADDING, UNKNOWN
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789_"
 _IDS = {character: id_ for id_, character in enumerate(ALPHABET, start=2)}

@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mner_model.data import DataError
-from mner_model.hashtags import (
+from mner_model.data.examples import DataError
+from mner_model.segmenter.data import Cuts, GoldHashtag, HashtagMaker, count_words, fingerprint, word_runs
+from mner_model.segmenter.gaps import GapConfig, GapModel, in_numbers, plain_letters
+from mner_model.segmenter.hashtags import (
     LONGEST_WORD,
     SHORT_LIST,
     Candidate,
@@ -26,8 +28,6 @@ from mner_model.hashtags import (
     candidate_features,
     path_features,
 )
-from mner_model.segmenter.data import Cuts, GoldHashtag, HashtagMaker, count_words, fingerprint, word_runs
-from mner_model.segmenter.gaps import GapConfig, GapModel, in_numbers, plain_letters
 from mner_model.segmenter.pairs import WebCounts, WordPairs, count_pairs
 from mner_model.segmenter.ranking import RankingFitter, ShortList
 from mner_model.segmenter.weights import Lattice, WeightFitter

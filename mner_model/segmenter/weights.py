@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mner_model.hashtags import Candidate
 from mner_model.segmenter.data import Cuts
+from mner_model.segmenter.hashtags import Candidate
 
 IMPOSSIBLE = -10_000.0
 _PADDING_SHARE = 1.3

@@ -1,1 +1,1 @@
-"""What `mner_model.train` is made of: posts to learn from, steps, states, and teachers."""
+"""How a tagger learns: posts to learn from, steps, teachers, and the choice by validation."""

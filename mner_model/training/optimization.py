@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mner_model.config import TrainingConfig
-from mner_model.model import MultimodalTagger
+from mner_model.network.model import MultimodalTagger
 
 _LEAST_SHARE = 0.05  # of the recipe's learning rate, on its way to 0
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mner_model.batch import Features
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
-from mner_model.data import Example
+from mner_model.data.examples import Example
 from mner_model.imaging.words import caption_words, words_vector
-from mner_model.model import MultimodalTagger
+from mner_model.network.batch import Features
+from mner_model.network.model import MultimodalTagger
+from mner_model.network.soft_targets import SoftTargets, any_path
 from mner_model.preprocessing import Preprocessing
-from mner_model.soft_targets import SoftTargets, any_path
-from mner_model.text import tokenize
+from mner_model.text.tokenizer import tokenize
 from mner_model.training.soft_target_file import TaughtPosts
 
 _BUCKET_BATCHES = 50  # posts are sorted by length within this many batches

@@ -6,21 +6,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from mner_model.checkpoint import CONFIG_FILE, check_destination
+from mner_model.captioning.image_reader import CaptionerConfig, load_image_reader
+from mner_model.checkpoints.checkpoint import CONFIG_FILE, check_destination
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
-from mner_model.data import DataError, Example, read_conll, repairs, set_name
-from mner_model.image_encoder import ImageEncoderConfig
-from mner_model.imaging.captions import CaptionerConfig, load_image_reader
+from mner_model.data.examples import DataError, Example, read_conll, repairs, set_name
+from mner_model.imaging.encoder import ImageEncoderConfig
 from mner_model.imaging.words import check_image_encoder
-from mner_model.labels import TagSet
-from mner_model.text_encoder import TextEncoder
-from mner_model.text_pieces import PieceTokenizer
-from mner_model.train import Trainer
+from mner_model.network.text_encoder import TextEncoder
+from mner_model.text.labels import TagSet
+from mner_model.text.pieces import PieceTokenizer
+from mner_model.text.vocabulary import WordVectors, read_vectors
 from mner_model.training.posts import check_targets
 from mner_model.training.precision import precision_of
 from mner_model.training.soft_target_file import TaughtPosts, read_soft_targets
 from mner_model.training.story import EpochReport
-from mner_model.vocabulary import WordVectors, read_vectors
+from mner_model.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,17 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from mner_model.labels import TagSet
-from mner_model.saved_file import saved_file
-from mner_model.soft_targets import SoftTargets
-from mner_model.text import tokenize
+from mner_model.errors import Failure
+from mner_model.files.saved_file import saved_file
+from mner_model.network.soft_targets import SoftTargets
+from mner_model.text.labels import TagSet
+from mner_model.text.tokenizer import tokenize
 
 FORMAT = 1
 _METADATA = "soft_targets"
 
 
-class SoftTargetsError(ValueError):
+class SoftTargetsError(Failure, ValueError):
     """Soft targets that cannot be used; the message names the file and what was expected."""
 
 
@@ -30,7 +31,7 @@ class SoftTargetsError(ValueError):
 class TaughtPosts:
     """What teachers believe of posts.
 
-    targets      by text; there are as many tokens as `mner_model.text.tokenize` gives, at least one
+    targets      by text; there are as many tokens as `mner_model.text.tokenizer.tokenize` gives, at least one
     about        of whom and what they are, for people
     fingerprint  sha256 of the file they were read from
     """

@@ -6,15 +6,16 @@ from typing import Any
 
 import torch
 
-from mner_model.batch import Batch
 from mner_model.config import TrainingConfig
-from mner_model.model import MultimodalTagger
+from mner_model.errors import Failure
+from mner_model.network.batch import Batch
+from mner_model.network.model import MultimodalTagger
 from mner_model.training.moving_average import MovingAverage
 from mner_model.training.optimization import l1_norm, learning_rates, new_optimizer, new_schedule
 from mner_model.training.precision import precision_of
 
 
-class TrainingDiverged(ArithmeticError):
+class TrainingDiverged(Failure, ArithmeticError):
     """The loss or its gradient is no finite number any more; the message says where, and which rates to lower."""
 
 

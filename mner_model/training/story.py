@@ -8,12 +8,12 @@ from itertools import chain
 from typing import Any, Self
 
 from mner_model.config import ModelConfig, TrainingConfig
-from mner_model.data import Example, captions_fingerprint, fingerprint, tokens_fingerprint
-from mner_model.evaluate import Evaluation
-from mner_model.text_encoder import TextEncoder
-from mner_model.text_pieces import PieceTokenizer
+from mner_model.data.examples import Example, captions_fingerprint, fingerprint, tokens_fingerprint
+from mner_model.evaluation.scores import Evaluation
+from mner_model.network.text_encoder import TextEncoder
+from mner_model.text.pieces import PieceTokenizer
+from mner_model.text.vocabulary import WordVectors
 from mner_model.training.soft_target_file import TaughtPosts
-from mner_model.vocabulary import WordVectors
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from mner_model.checkpoint import Checkpoint, load_checkpoint
-from mner_model.labels import TagSet
-from mner_model.soft_targets import SoftTargets, believed
-from mner_model.text import Tokens, tokenize
+from mner_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from mner_model.network.soft_targets import SoftTargets, believed
+from mner_model.text.labels import TagSet
+from mner_model.text.tokenizer import Tokens, tokenize
 from mner_model.training.soft_target_file import SoftTargetsError, TaughtPosts
 
 _BATCH_POSTS = 32

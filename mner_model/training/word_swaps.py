@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mner_model.text import tokenize
-from mner_model.vocabulary import SPECIAL_FORMS
+from mner_model.text.tokenizer import tokenize
+from mner_model.text.vocabulary import SPECIAL_FORMS
 
 
 class WordSwaps:

@@ -2,7 +2,7 @@
 
 import re
 
-from worker.metrics import Metrics
+from worker.telemetry.metrics import Metrics
 
 
 def exposed_labels():

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from kubernetes_objects import Objects, pod_template
 
-from worker import address_policy
-from worker.address_policy import Address, is_public
+from worker.images import address_policy
+from worker.images.address_policy import Address, is_public
 
 Labels = Mapping[str, str]
 

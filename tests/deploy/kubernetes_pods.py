@@ -9,10 +9,10 @@ from typing import Any
 
 from kubernetes_objects import ROOT, Objects, container, pod_spec, pod_template, schema_problems
 
-from worker import health
 from worker.app import HARD_EXIT_MARGIN_S
 from worker.cli import main
 from worker.errors import ExitStatus
+from worker.telemetry import health
 
 # Seen of the worker with the shipped model, text and images, one thread: 1.3 GiB at most.
 LEAST_MEMORY_BYTES = 2 * 2**30

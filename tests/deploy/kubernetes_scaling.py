@@ -76,7 +76,7 @@ def keda_looks_at_the_workers_own_lag(objects: Objects) -> None:
     assert asked.keys() <= KAFKA_PARAMETERS
     assert tuple(asked["bootstrapServers"].split(",")) == settings.brokers
     assert (asked["consumerGroup"], asked["topic"]) == (settings.group, settings.posts_topic)
-    assert asked["offsetResetPolicy"] == "earliest"  # as worker/transport/client.py
+    assert asked["offsetResetPolicy"] == "earliest"  # as worker/delivery/transport/client.py
     assert asked["allowIdleConsumers"] == "false"
     assert int(asked["lagThreshold"]) >= settings.open_posts_max  # less than that is on its way already
     # Kafka 4 speaks no protocol of before 2.1

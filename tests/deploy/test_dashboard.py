@@ -83,7 +83,7 @@ def test_every_query_can_be_narrowed_to_a_worker_and_follows_the_zoom(query):
 
 def test_every_metric_of_the_worker_is_on_a_dashboard_or_in_a_rule():
     rules = "".join(path.read_text(encoding="utf-8") for path in (DEPLOYED / "prometheus" / "rules").glob("*.yml"))
-    top = (DEPLOYED.parent / "worker" / "top" / "figures.py").read_text(encoding="utf-8")
+    top = (DEPLOYED.parent / "worker" / "watch" / "top" / "figures.py").read_text(encoding="utf-8")
     shown = set(re.findall(r"\bmner_\w+", rules + top + "".join(QUERIES)))
     family = re.compile(r"_(bucket|sum|count)$")
     of_worker = {family.sub("", name) for name in EXPOSED if name.startswith("mner_")}

@@ -41,7 +41,7 @@ def test_the_shipped_checkpoint_and_sample_are_among_what_the_build_sees() -> No
     )
     seen = {path for path in listed if path and PurePosixPath(path).parts[0] in copied()}
     assert "mner_model/default_checkpoint/weights.safetensors" in seen
-    assert "worker/sample/posts.jsonl" in seen
+    assert "worker/demo/sample/posts.jsonl" in seen
     assert not any(path.startswith(("tests", "docs", ".ci", "benchmarks")) for path in seen)
 
 

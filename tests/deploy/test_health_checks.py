@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from compose_file import ROOT, compose
 
+from worker.demo.embedded import free_port
 from worker.demo.posts import PICTURES
-from worker.embedded import free_port
-from worker.health import HealthServer, HealthState
-from worker.metrics import Metrics
 from worker.settings import Settings
+from worker.telemetry.health import HealthServer, HealthState
+from worker.telemetry.metrics import Metrics
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 

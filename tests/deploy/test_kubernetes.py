@@ -35,9 +35,9 @@ from kubernetes_objects import (
 )
 
 from worker.errors import SettingsRefused
-from worker.health import HealthServer, HealthState
-from worker.metrics import Metrics
 from worker.settings import Settings
+from worker.telemetry.health import HealthServer, HealthState
+from worker.telemetry.metrics import Metrics
 
 CASES = [
     *((law, overlay) for law in (*pods.LAWS, *network.LAWS) for overlay in (*OVERLAYS, OWN_OVERLAY)),

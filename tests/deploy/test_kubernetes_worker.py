@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules: there 
 
 from kubernetes_objects import MANIFESTS, Objects, build, container, pod_spec
 
-from worker.embedded import EmbeddedBroker, EmbeddedServerFailed, free_port, log_tail
-from worker.topics import worker_topics
+from worker.demo.embedded import EmbeddedBroker, EmbeddedServerFailed, free_port, log_tail
+from worker.messages.topics import worker_topics
 
 POLL_S = 0.2
 READY_TIMEOUT_S = 120.0

@@ -18,8 +18,8 @@ from kubernetes_objects import MANIFESTS, Objects, build, kubectl
 
 from worker import cli
 from worker.errors import DeadReason, ExitStatus
+from worker.messages.topics import worker_topics
 from worker.settings import Settings
-from worker.topics import worker_topics
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")

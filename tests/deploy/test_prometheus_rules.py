@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules: there 
 
 from exposed_metrics import exposed_labels
 
-from worker.metrics import Metrics
+from worker.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOYED = ROOT / "deploy" / "prometheus"

@@ -23,7 +23,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 from compose_file import ROOT, compose, container_environ
 from lab import KAFKA_SCRIPT, ApacheKafka, apache_kafka_is_here
 
-from worker.embedded import EmbeddedRedis, free_port
+from worker.demo.embedded import EmbeddedRedis, free_port
 
 IN_CI = os.environ.get("CI") == "true"
 DAY_MS = 86_400_000

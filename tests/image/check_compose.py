@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer
 from lab import ApacheKafka, until
 from podman import IMAGE, ROOT, Podman
 
-from worker.embedded import free_port
+from worker.demo.embedded import free_port
 
 DRAIN_TIMEOUT_S = 90
 READY_TIMEOUT_S = 300.0

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from lab import ApacheKafka
 from podman import DOCKERFILE, IMAGE, Podman
 
-from worker.embedded import EmbeddedRedis, free_port
+from worker.demo.embedded import EmbeddedRedis, free_port
 from worker.errors import ExitStatus
 
 READY_TIMEOUT_S = 180.0

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 from lab import ApacheKafka, apache_kafka_is_here
 from podman import IMAGE, ROOT, Podman, missing_tools
 
-from worker.embedded import EmbeddedRedis
+from worker.demo.embedded import EmbeddedRedis
 
 
 @pytest.fixture(scope="session")

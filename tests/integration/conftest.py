@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules: there 
 
 from lab import KAFKA_SCRIPT, ApacheKafka, Lab, apache_kafka_is_here
 
-from worker.embedded import EmbeddedBroker, EmbeddedServerFailed
+from worker.demo.embedded import EmbeddedBroker, EmbeddedServerFailed
 
 IN_CI = os.environ.get("CI") == "true"
 

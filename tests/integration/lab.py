@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
-from worker.embedded import EmbeddedBroker, free_port, log_tail
+from worker.demo.embedded import EmbeddedBroker, free_port, log_tail
 from worker.settings import MENTION_TOPIC_SUFFIXES
 
 HERE = Path(__file__).resolve().parent

@@ -15,8 +15,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from dashboard_picture.queries import expanded, panels
 from prometheus_server import DEPLOYED, PrometheusServer, local_config
 
+from worker.demo.embedded import EmbeddedRedis, free_port
 from worker.demo.worker_process import WorkerProcess
-from worker.embedded import EmbeddedRedis, free_port
 
 __all__ = ["Monitored", "expanded", "panels"]
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from worker.errors import Rejected
-from worker.messages import (
+from worker.messages.wire import (
     Entity,
     EntityRecord,
     ImageReport,

@@ -13,10 +13,11 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mner_model.image_status import ImageStatus
-from worker import app, delivery
+from mner_model.imaging.status import ImageStatus
+from worker import app
+from worker.delivery import delivery
 from worker.errors import DeadReason, Rejected
-from worker.messages import (
+from worker.messages.wire import (
     ConsumedRecord,
     EntityRecord,
     ImageReport,
@@ -28,8 +29,8 @@ from worker.messages import (
     record_message,
     tombstone,
 )
-from worker.metrics import Metrics
 from worker.settings import Settings
+from worker.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from worker.asyncapi import asyncapi_document
+from worker.delivery.topics import make_worker_topics
+from worker.messages.asyncapi import asyncapi_document
 from worker.settings import Settings
-from worker.topics import make_worker_topics
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from lab import ApacheKafka, until
 
-from worker.embedded import EmbeddedBroker
+from worker.demo.embedded import EmbeddedBroker
 
 pytestmark = pytest.mark.integration
 

@@ -10,9 +10,9 @@ from aiokafka.structs import ConsumerRecord
 from commands import environ_of, on_terminal, run
 
 from worker.errors import DeadReason, ExitStatus
-from worker.messages import dead_letter, without
+from worker.messages.wire import dead_letter, without
 from worker.settings import Settings
-from worker.topic_reader import TopicReader
+from worker.watch.topic_reader import TopicReader
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from lab import PARTITIONS, ApacheKafka, names, until
 
-from worker.embedded import EmbeddedBroker, free_port
+from worker.demo.embedded import EmbeddedBroker, free_port
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,7 @@ import pytest
 from lab import Lab, until
 
 from mner_model.predictor import PredictedEntity
-from worker.messages import (
+from worker.messages.wire import (
     ImageReport,
     ImageStatus,
     ModelReport,

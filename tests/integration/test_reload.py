@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab import Lab, until
 
-from mner_model.checkpoint import default_checkpoint
+from mner_model.checkpoints.checkpoint import default_checkpoint
 
 pytestmark = pytest.mark.integration
 

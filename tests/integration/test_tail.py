@@ -11,11 +11,11 @@ from aiokafka import AIOKafkaProducer
 from commands import Command, environ_of, on_terminal, run
 from lab import ROOT
 
-from worker.embedded import EmbeddedBroker, free_port
+from worker.delivery.topics import make_worker_topics
+from worker.demo.embedded import EmbeddedBroker, free_port
 from worker.errors import ExitStatus
-from worker.messages import Entity, EntityRecord, EntityType, ImageReport, ImageStatus, ModelReport
+from worker.messages.wire import Entity, EntityRecord, EntityType, ImageReport, ImageStatus, ModelReport
 from worker.settings import Settings
-from worker.topics import make_worker_topics
 
 pytestmark = pytest.mark.integration
 

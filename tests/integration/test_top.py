@@ -6,7 +6,7 @@ import pytest
 from commands import Command, environ_of, on_terminal
 from lab import until
 
-from worker.embedded import free_port
+from worker.demo.embedded import free_port
 from worker.errors import ExitStatus
 
 pytestmark = pytest.mark.integration

@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from lab import PARTITIONS, until
 
-from worker.embedded import free_port
+from worker.delivery.topics import TopicsUnavailable
+from worker.demo.embedded import free_port
 from worker.settings import Settings
-from worker.topic_reader import TopicReader
-from worker.topics import TopicsUnavailable
+from worker.watch.topic_reader import TopicReader
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ from lab import until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from worker.embedded import free_port
+from worker.demo.embedded import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 import torch
 
-from mner_model.captioner import Captioner
+from mner_model.captioning.captioner import Captioner
 from mner_model.captioning.decoder import CaptionDecoder, DecoderConfig, caption_vocabulary
-from mner_model.checkpoint import Checkpoint, load_checkpoint
+from mner_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
-from mner_model.data import Example, example_from_words
+from mner_model.data.examples import Example, example_from_words
 from mner_model.errors import CheckpointError
-from mner_model.image_encoder import ImageEncoderConfig
+from mner_model.imaging.encoder import ImageEncoderConfig
 from mner_model.imaging.grid import GridEncoder
+from mner_model.network.text_encoder import TextEncoder
 from mner_model.predictor import Predictor
 from mner_model.reporting.results import Measured
-from mner_model.text_encoder import TextEncoder
-from mner_model.text_pieces import PieceTokenizer
-from mner_model.train import Trainer
+from mner_model.text.pieces import PieceTokenizer
+from mner_model.text.vocabulary import WordVectors
 from mner_model.training.precision import computes_bfloat16
 from mner_model.training.soft_target_file import TaughtPosts
-from mner_model.vocabulary import WordVectors
+from mner_model.training.trainer import Trainer
 
 NAMES = {
     "PER": ["Ada Lovelace", "Grace Hopper", "Alan Turing", "Rosa Parks"],

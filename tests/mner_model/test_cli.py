@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from mner_model.cli import main
-from mner_model.data import read_conll
-from mner_model.labels import TagSet
-from mner_model.soft_targets import SoftTargets
-from mner_model.text import tokenize
+from mner_model.data.examples import read_conll
+from mner_model.network.soft_targets import SoftTargets
+from mner_model.text.labels import TagSet
+from mner_model.text.tokenizer import tokenize
 from mner_model.training.soft_target_file import TaughtPosts, write_soft_targets
 
 ROOT = Path(__file__).parents[2]

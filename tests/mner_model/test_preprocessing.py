@@ -2,11 +2,11 @@
 
 import pytest
 
-from mner_model.hashtags import HashtagSegmenter
-from mner_model.post_hashtags import HashtagReader
 from mner_model.preprocessing import Preprocessing
-from mner_model.text import tokenize
-from mner_model.vocabulary import UNKNOWN, Alphabet, Vocabulary
+from mner_model.segmenter.hashtags import HashtagSegmenter
+from mner_model.segmenter.post_hashtags import HashtagReader
+from mner_model.text.tokenizer import tokenize
+from mner_model.text.vocabulary import UNKNOWN, Alphabet, Vocabulary
 
 WORDS = Vocabulary(["good", "morning", "dog", "beach"])
 ALPHABET = Alphabet("abc")

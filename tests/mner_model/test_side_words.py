@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from mner_model.batch import Batch, Features
-from mner_model.checkpoint import Checkpoint, check_destination, load_checkpoint
+from mner_model.checkpoints.checkpoint import Checkpoint, check_destination, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
-from mner_model.data import Example, example_from_words
+from mner_model.data.examples import Example, example_from_words
 from mner_model.errors import CheckpointError
-from mner_model.evaluation_run import evaluate_checkpoint
-from mner_model.hashtags import FILES, HashtagSegmenter
+from mner_model.evaluation.run import evaluate_checkpoint
+from mner_model.network.batch import Batch, Features
 from mner_model.predictor import Document, Predictor
 from mner_model.reporting.scores import measure, scored_sets
-from mner_model.text import tokenize
-from mner_model.train import Trainer
+from mner_model.segmenter.hashtags import FILES, HashtagSegmenter
+from mner_model.text.tokenizer import tokenize
+from mner_model.text.vocabulary import WordVectors
 from mner_model.training.posts import TrainingReader
-from mner_model.vocabulary import WordVectors
+from mner_model.training.trainer import Trainer
 
 ALL = {
     "modalities": ("word", "char", "caption", "hashtag"),

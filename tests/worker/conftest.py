@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from worker import logs
+from worker.telemetry import logs
 
 
 @pytest.fixture

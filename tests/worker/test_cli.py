@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from worker.cli import main
-from worker.embedded import EmbeddedBroker, free_port
+from worker.demo.embedded import EmbeddedBroker, free_port
 from worker.errors import ExitStatus
 from worker.settings import Settings, markdown_table
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from worker.embedded import free_port
-from worker.health import HealthServer, HealthState
-from worker.metrics import Metrics
+from worker.demo.embedded import free_port
 from worker.probe import why_not_well
 from worker.settings import Settings
+from worker.telemetry.health import HealthServer, HealthState
+from worker.telemetry.metrics import Metrics
 
 PROBE = Path(__file__).parents[2] / "worker" / "probe.py"
 

@@ -8,16 +8,16 @@ from typing import Any, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
-from worker.broker import client_options
-from worker.dead.letter import read_letter
+from worker.delivery.broker import client_options
 from worker.demo.ledger import Ledger, SentPost
 from worker.demo.posts import PostLine
 from worker.demo.summary import Tally
-from worker.messages import EntityRecord
-from worker.record_view import RecordView
-from worker.records import ConsumedRecord
+from worker.messages.records import ConsumedRecord
+from worker.messages.wire import EntityRecord
 from worker.settings import Settings
-from worker.topic_reader import MAX_RECORD_BYTES, TopicReader
+from worker.watch.dead.letter import read_letter
+from worker.watch.record_view import RecordView
+from worker.watch.topic_reader import MAX_RECORD_BYTES, TopicReader
 
 MAX_OPEN_POSTS = 64
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from worker import logs
-from worker.broker import client_options, start_when_a_broker_answers, wait_for_topics
+from worker.delivery.broker import client_options, start_when_a_broker_answers, wait_for_topics
+from worker.delivery.publisher import MAX_REQUEST_BYTES
 from worker.demo.pictures import serve_pictures
 from worker.demo.posts import PICTURES, PostLine, brought_posts, sample_posts, with_new_id
 from worker.errors import ExitStatus
-from worker.publisher import MAX_REQUEST_BYTES
 from worker.settings import Settings
+from worker.telemetry import logs
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SAMPLE = Path(__file__).resolve().parent.parent / "sample"
+SAMPLE = Path(__file__).resolve().with_name("sample")
 PICTURES = SAMPLE / "pictures"
 ID_MAX_CHARACTERS = 256
 _PICTURE = re.compile(rb"\{base64 ([\w.]+)\}")

@@ -13,20 +13,21 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
-from mner_model.output import write_into_the_void
-from worker.broker import client_options
+from mner_model.commands.output import write_into_the_void
+from worker.delivery.broker import client_options
+from worker.delivery.topics import TopicsUnavailable, ensure_topics
+from worker.demo.embedded import EmbeddedBroker, EmbeddedRedis, EmbeddedServerFailed, free_port
 from worker.demo.exchange import AnswersStopped, Exchange
 from worker.demo.pictures import serve_pictures
 from worker.demo.posts import PICTURES, PostLine, brought_posts, sample_posts
 from worker.demo.progress import Progress
 from worker.demo.summary import print_summary
 from worker.demo.worker_process import WorkerEnded, WorkerProcess, worker_environ
-from worker.embedded import EmbeddedBroker, EmbeddedRedis, EmbeddedServerFailed, free_port
 from worker.errors import ExitStatus
-from worker.record_view import JsonLines, RecordView, Terminal
-from worker.scrape import Scrape
+from worker.messages.topics import worker_topics
 from worker.settings import Settings
-from worker.topics import TopicsUnavailable, ensure_topics, worker_topics
+from worker.watch.record_view import JsonLines, RecordView, Terminal
+from worker.watch.scrape import Scrape
 
 WORKER_READY_TIMEOUT_S = 300.0
 LOOP_POSTS_PER_S = 2.0  # as fast as a person reads along

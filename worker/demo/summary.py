@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.text import Text
 
-from worker.dead.letter import DeadLetter
 from worker.demo.ledger import Ledger, percentile
-from worker.messages import EntityRecord
-from worker.record_view import printable
-from worker.scrape import Scrape
+from worker.messages.wire import EntityRecord
+from worker.watch.dead.letter import DeadLetter
+from worker.watch.record_view import printable
+from worker.watch.scrape import Scrape
 
 NAME_WIDTH, VALUE_WIDTH = 15, 9
 NAMES_SHOWN = 100

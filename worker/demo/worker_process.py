@@ -8,7 +8,7 @@ from typing import BinaryIO, Self
 
 import aiohttp
 
-from worker.embedded import die_with_parent, log_tail
+from worker.demo.embedded import die_with_parent, log_tail
 
 READY_POLL_S = 0.2
 DRAIN_TIMEOUT_S = 15.0

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mner_model.captioner import Captioner
+from mner_model.captioning.captioner import Captioner
 from mner_model.captioning.decoder import DecoderConfig
 from mner_model.captioning.training import (
     CaptionedImage,
@@ -17,10 +17,10 @@ from mner_model.captioning.training import (
     read_captioned_images,
 )
 from mner_model.config import ConfigError
-from mner_model.data import DataError
-from mner_model.image_encoder import ImageEncoderConfig
-from mner_model.images import decode
-from mner_model.training.state import TrainingStateError
+from mner_model.data.examples import DataError
+from mner_model.files.training_state import TrainingStateError
+from mner_model.imaging.decoding import decode
+from mner_model.imaging.encoder import ImageEncoderConfig
 
 PHOTOS = Path(__file__).parents[4] / "shared" / "data" / "photos"
 SMALL = DecoderConfig(word_dimension=32, hidden=64, dropout=0.1)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from mner_model.encoders import WordEncoder
-from mner_model.image_encoder import ImageEncoderConfig, ImageEncoderError
+from mner_model.imaging.encoder import ImageEncoderConfig, ImageEncoderError
 from mner_model.imaging.words import caption_words, check_image_encoder, label_vectors, words_vector
-from mner_model.vocabulary import SPECIAL_FORMS, Vocabulary
+from mner_model.network.encoders import WordEncoder
+from mner_model.text.vocabulary import SPECIAL_FORMS, Vocabulary
 
 VOCABULARY = Vocabulary(["goldfish", "shark", "beach"])
 FIRST = len(SPECIAL_FORMS)

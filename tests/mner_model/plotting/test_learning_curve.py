@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from mner_model.checkpoint import Checkpoint
+from mner_model.checkpoints.checkpoint import Checkpoint
 from mner_model.cli import main
 from mner_model.plotting.learning_curve import LearningCurve, Pass, learning_curve_figure, save_learning_curve
 

@@ -12,16 +12,16 @@ from click.testing import CliRunner
 from PIL import Image
 from rich.console import Console
 
-from mner_model.checkpoint import Checkpoint
+from mner_model.checkpoints.checkpoint import Checkpoint
 from mner_model.cli import main
-from mner_model.images import decode
-from mner_model.labels import Span
+from mner_model.imaging.decoding import decode
 from mner_model.plotting import glyphs
 from mner_model.plotting.attention_map import AttentionMap
 from mner_model.plotting.attention_picture import attention_figure, save_attention_picture
 from mner_model.plotting.attention_terminal import half_blocks, heat_map_table, print_attention
 from mner_model.plotting.plots import PlotError
 from mner_model.predictor import Document, ModalityWeights, Predictor
+from mner_model.text.labels import Span
 
 SHOWN = AttentionMap(
     ModalityWeights(

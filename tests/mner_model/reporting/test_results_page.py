@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mner_model.checkpoint import default_checkpoint, folder_fingerprint
+from mner_model.checkpoints.checkpoint import default_checkpoint, folder_fingerprint
+from mner_model.commands.reports import report
 from mner_model.presets import PRESETS, preset
-from mner_model.reporting.commands import report
 from mner_model.reporting.plan import Run, planned
 from mner_model.reporting.results import Measured, ResultsError, read_results
 from mner_model.reporting.results_page import PRESETS_OF, filled, table

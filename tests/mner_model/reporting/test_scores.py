@@ -13,15 +13,15 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 
-from mner_model.checkpoint import training_story
+from mner_model.checkpoints.checkpoint import training_story
+from mner_model.checkpoints.provenance import code_fingerprint
 from mner_model.cli import main
-from mner_model.provenance import code_fingerprint
+from mner_model.files.training_state import TrainingStateError
 from mner_model.reporting.page import command_line, markdown, scores_table
 from mner_model.reporting.results import Measured, merge_results, read_results
 from mner_model.reporting.scores import measure, scored_sets
-from mner_model.text import tokenize
+from mner_model.text.tokenizer import tokenize
 from mner_model.training.run import train_to
-from mner_model.training.state import TrainingStateError
 
 MakeMeasured = Callable[..., Measured]
 
@@ -174,7 +174,7 @@ def test_posts_that_are_read_otherwise_than_when_they_were_scored_are_scored_aga
     for _ in range(2):
         measure("made", 0, folder, sets, "cpu", said.append)
     assert said == ["made, seed 0: scoring on made-up/test"]
-    for module in ("data", "predictor"):
+    for module in ("data.examples", "predictor"):
         monkeypatch.setattr(f"mner_model.{module}.tokenize", lambda text: tokenize(text.lower()))
     measure("made", 0, folder, sets, "cpu", said.append)
     assert said == 2 * ["made, seed 0: scoring on made-up/test"]
@@ -184,7 +184,7 @@ def test_a_checkpoint_of_other_tokens_is_not_the_one_asked_for(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report(data, tmp_path / "out", "--preset", "moon-char:0")
-    monkeypatch.setattr("mner_model.data.tokenize", lambda text: tokenize(text.lower()))
+    monkeypatch.setattr("mner_model.data.examples.tokenize", lambda text: tokenize(text.lower()))
     ended = run(data, tmp_path / "out", "--preset", "moon-char:0")
     assert (ended.exit_code, ended.stderr) == (1, otherwise(tmp_path / "out" / "moon-char-seed0", "tokens"))
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from mner_model.data import DataError
-from mner_model.hashtags import HashtagSegmenter
+from mner_model.data.examples import DataError
 from mner_model.segmenter import training as hashtag_training
 from mner_model.segmenter.data import GoldHashtag
 from mner_model.segmenter.gaps import GapConfig, GapModel, Hashtags, in_numbers
+from mner_model.segmenter.hashtags import HashtagSegmenter
 from mner_model.segmenter.pairs import WebCounts
 from mner_model.segmenter.ranking import RankingFitter
 from mner_model.segmenter.training import SegmenterRecipe, SegmenterTrainer, forum_words_beside, lexicon_words

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from mner_model.checkpoint import Checkpoint
+from mner_model.checkpoints.checkpoint import Checkpoint
 from mner_model.config import TrainingConfig
 from mner_model.training.optimization import l1_norm, new_optimizer, new_schedule
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from mner_model.config import TrainingConfig
-from mner_model.data import Example, example_from_words
-from mner_model.soft_targets import SoftTargets, any_path
-from mner_model.text import tokenize
-from mner_model.train import Trainer
+from mner_model.data.examples import Example, example_from_words
+from mner_model.network.soft_targets import SoftTargets, any_path
+from mner_model.text.tokenizer import tokenize
 from mner_model.training.posts import TrainingPosts, TrainingReader
 from mner_model.training.soft_target_file import TaughtPosts
+from mner_model.training.trainer import Trainer
 
 OSLO = example_from_words(["in", "Oslo"], ["O", "B-LOC"])
 GOLD = [0, 3]

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from mner_model.labels import TagSet
-from mner_model.soft_targets import SoftTargets
-from mner_model.text import tokenize
+from mner_model.network.soft_targets import SoftTargets
+from mner_model.text.labels import TagSet
+from mner_model.text.tokenizer import tokenize
 from mner_model.training.soft_target_file import (
     SoftTargetsError,
     TaughtPosts,

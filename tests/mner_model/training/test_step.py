@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from mner_model.batch import Batch
 from mner_model.config import TrainingConfig
-from mner_model.data import Example
-from mner_model.model import MultimodalTagger
-from mner_model.train import Trainer
+from mner_model.data.examples import Example
+from mner_model.network.batch import Batch
+from mner_model.network.model import MultimodalTagger
+from mner_model.text.vocabulary import UNKNOWN
 from mner_model.training.posts import TrainingReader
 from mner_model.training.step import TrainingStep
-from mner_model.vocabulary import UNKNOWN
+from mner_model.training.trainer import Trainer
 
 PLAIN_SGD: dict[str, Any] = {
     "optimizer": "sgd",

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mner_model.text_encoder import TextEncoder
+from mner_model.network.text_encoder import TextEncoder
+from mner_model.text.vocabulary import WordVectors
 from mner_model.training.story import text_encoder_story, vectors_story
-from mner_model.vocabulary import WordVectors
 
 NUMBERS = np.arange(6, dtype=np.float32).reshape(3, 2)
 

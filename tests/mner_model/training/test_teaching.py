@@ -3,12 +3,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mner_model.checkpoint import Checkpoint
+from mner_model.checkpoints.checkpoint import Checkpoint
 from mner_model.config import ConfigError, TrainingConfig
-from mner_model.data import Example
-from mner_model.train import Trainer
+from mner_model.data.examples import Example
 from mner_model.training.soft_target_file import SoftTargetsError
 from mner_model.training.teaching import Teachers
+from mner_model.training.trainer import Trainer
 
 TEXTS = ["flying to Oslo on monday", "so tired today", "a new job at NASA !", "lunch"]
 

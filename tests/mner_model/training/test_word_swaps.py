@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from mner_model.text import tokenize
+from mner_model.text.tokenizer import tokenize
 from mner_model.training.word_swaps import WordSwaps
 
 FORMS = ["oslo", "bergen", "lima", "dog", "cat", "4", "<url>"]

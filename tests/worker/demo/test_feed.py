@@ -13,14 +13,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
-from worker.broker import client_options
+from worker.delivery.broker import client_options
+from worker.delivery.topics import ensure_topics
+from worker.demo.embedded import EmbeddedBroker, free_port
 from worker.demo.feed import FeedOptions, Sender, feed, paced
 from worker.demo.posts import PostLine, brought_posts, post_line, sample_posts, with_new_id
-from worker.embedded import EmbeddedBroker, free_port
 from worker.errors import ExitStatus, Rejected
-from worker.messages import decode_post
+from worker.messages.topics import worker_topics
+from worker.messages.wire import decode_post
 from worker.settings import Settings
-from worker.topics import ensure_topics, worker_topics
 
 ROOT = Path(__file__).parents[3]
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mner_model.images import ImageUndecodable, decode
+from mner_model.imaging.decoding import ImageUndecodable, decode
 from worker.demo.posts import PICTURES, PostLine, brought_posts, post_line, sample_posts
 from worker.errors import DeadReason, Rejected
-from worker.messages import decode_post
+from worker.messages.wire import decode_post
 
 URL = "http://127.0.0.1:8123"
 

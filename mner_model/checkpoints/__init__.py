@@ -1,0 +1,1 @@
+"""A trained tagger on disk, and what it was made with."""

@@ -1,0 +1,1 @@
+"""What the subcommands of `mner-model` do, a file for each kind."""

@@ -1,0 +1,1 @@
+"""Posts with gold tags, read from files."""

@@ -1,0 +1,1 @@
+"""How well a tagger's mentions agree with the gold."""

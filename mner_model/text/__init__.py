@@ -1,0 +1,1 @@
+"""A post's text as tokens, pieces, word numbers and tags."""

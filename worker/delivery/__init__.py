@@ -1,0 +1,1 @@
+"""At least once: whole fetches in, answers published and confirmed, the contiguous prefix committed."""

@@ -1,0 +1,1 @@
+"""A post's image: fetched from strangers, cached, encoded once."""

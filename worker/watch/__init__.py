@@ -1,0 +1,1 @@
+"""Looking at what is on the topics and how workers fare, by people at a terminal."""

@@ -23,8 +23,8 @@ setup: $(SET_UP)  ## make .venv with everything in it; does nothing when that is
 demo: $(SET_UP)  ## broker, Redis, worker and sample posts on this machine  (DEMO_ARGS='--once')
 	@$(BIN)/python -m worker demo $(DEMO_ARGS)
 
-test: $(SET_UP)  ## run the tests  (TEST_ARGS='-k crf')
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+test: $(SET_UP)  ## run the tests, several at a time  (TEST_ARGS='-k crf'; TEST_ARGS='-n0 --pdb' in one process)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n auto $(TEST_ARGS)
 
 test-image: $(SET_UP)  ## build the image with podman and run it, as root  (IMAGE_TORCH_INDEX_URL=…)
 	@$(BIN)/python -m pytest -v tests/image/check_image.py tests/image/check_compose.py $(TEST_ARGS)

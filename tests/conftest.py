@@ -1,4 +1,4 @@
-"""For all tests: one thread a process, a picture drawn here, a tagger that reads captions, packages for Node.
+"""For all tests: how they are shared out, one thread a process, a picture drawn here, a tagger, packages for Node.
 
 On busy machines small models are many times slower with more threads.
 """
@@ -10,15 +10,47 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for the processes that tests start
+
+# of tests/integration, files whose tests share what takes long to start
+TOGETHER = ("test_monitoring.py", "test_no_topic_by_asking.py")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell that started the tests in the background; commands that are tested with Ctrl-C would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core, as most of the time is spent in waiting for brokers and workers; memory allows for eight."""
+    return min(2 * len(os.sched_getaffinity(0)), 8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first, so that nothing long is left over at the end."""
+    items.sort(key=lambda item: (item.path.name not in TOGETHER, item.get_closest_marker("integration") is None))
+
+
+class InTheirTurn(LoadScopeScheduling):
+    """Hands out tests in their order, file by file, and those of `tests/integration` one by one.
+
+    What shares a costly fixture stays in one process so.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        path = Path(file)
+        return nodeid if path.parent.name == "integration" and path.name not in TOGETHER else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> InTheirTurn:
+    config.option.loadscopereorder = False
+    return InTheirTurn(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,15 @@
+import json
 import os
 import re
 import sys
+import time
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules: there are no packages here
 
@@ -43,8 +48,50 @@ def kafka_bootstrap(request, tmp_path_factory):
         yield os.environ["KAFKA_BOOTSTRAP"]
         return
     request.getfixturevalue("needs_kafka")
-    with ApacheKafka(tmp_path_factory.mktemp("kafka")) as broker:
-        yield broker.bootstrap
+    with shared(tmp_path_factory, lambda: ApacheKafka(tmp_path_factory.mktemp("kafka"))) as bootstrap:
+        yield bootstrap
+
+
+@contextmanager
+def shared(tmp_path_factory: pytest.TempPathFactory, make: Callable[[], ApacheKafka]) -> Iterator[str]:
+    """The address of one broker for all processes of a test run: the first to need it starts it, and leaves last."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent  # what the processes have in common
+    state_file, lock = place / "kafka.json", FileLock(place / "kafka.lock")
+    started = None
+    with lock:
+        if not state_file.exists():
+            started = make().start()
+            state_file.write_text(json.dumps({"bootstrap": started.bootstrap, "users": []}))
+        bootstrap = _change_users(state_file, lambda users: [*users, os.getpid()])["bootstrap"]
+    try:
+        yield bootstrap
+    finally:
+        with lock:
+            left = _change_users(state_file, lambda users: [pid for pid in users if pid != os.getpid()])["users"]
+        if started is not None:
+            while left:
+                time.sleep(0.2)
+                with lock:
+                    left = _change_users(state_file, lambda users: [pid for pid in users if _lives(pid)])["users"]
+            state_file.unlink()
+            started.stop()
+
+
+def _change_users(state_file: Path, change: Callable[[list[int]], list[int]]) -> dict:
+    state = json.loads(state_file.read_text())
+    state["users"] = change(state["users"])
+    state_file.write_text(json.dumps(state))
+    return state
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.fixture(params=["embedded", "kafka"])

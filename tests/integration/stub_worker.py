@@ -1,11 +1,12 @@
 """A whole worker process with a stand-in for the model: everything else is the real thing.
 
 Environment: the worker's own MNER_…; STUB_SECONDS, how long a batch takes (0); STUB_GATE, a file that holds every batch
-for as long as it is there; STUB_STUMBLES_OVER, the id of a post that nobody foresaw; STUB_COMMITS_EVERY_S, in place of
-the worker's quarter of a second.
+for as long as it is there; STUB_STUMBLES_OVER, the id of a post that nobody foresaw; STUB_CLOCKS, times of the worker
+that are to be others, as in `worker.app.LEAVE_TIMEOUT_S=1 worker.delivery.delivery.COMMIT_INTERVAL_S=2`.
 """
 
 import asyncio
+import importlib
 import logging
 import os
 import sys
@@ -15,7 +16,6 @@ from pathlib import Path
 
 from mner_model.imaging.status import ImageStatus
 from worker import app
-from worker.delivery import delivery
 from worker.errors import DeadReason, Rejected
 from worker.messages.wire import (
     ConsumedRecord,
@@ -46,7 +46,6 @@ class StubPipeline:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
         self._seconds = float(os.environ.get("STUB_SECONDS", "0"))
-        delivery.COMMIT_INTERVAL_S = float(os.environ.get("STUB_COMMITS_EVERY_S", delivery.COMMIT_INTERVAL_S))
         self._gate = Path(os.environ.get("STUB_GATE", os.devnull + "/none"))
 
     async def start(self) -> None:
@@ -93,5 +92,17 @@ class StubPipeline:
         return Outcome(record, (letter,), "dead")
 
 
+def turn_clocks(clocks: str) -> None:
+    """So that a test need not wait for what takes half a minute."""
+    for clock in clocks.split():
+        name, _, seconds = clock.partition("=")
+        module, _, constant = name.rpartition(".")
+        turned = importlib.import_module(module)
+        if not isinstance(getattr(turned, constant), float):
+            raise TypeError(f"{name} is no time")
+        setattr(turned, constant, float(seconds))
+
+
 if __name__ == "__main__":
+    turn_clocks(os.environ.get("STUB_CLOCKS", ""))
     sys.exit(app.run(Settings.load(), pipeline_factory=StubPipeline))

@@ -33,7 +33,8 @@ def silenced(broker):
 
 async def test_an_idle_worker_tells_of_a_silent_broker_and_goes_on_when_it_answers(broker, make_lab):
     lab = await make_lab(broker.bootstrap).open()
-    worker = lab.start_worker()
+    clocks = "worker.app.ENDS_INTERVAL_S=1 worker.delivery.transport.client.END_KNOWN_FOR_S=5"
+    worker = lab.start_worker(STUB_CLOCKS=clocks)
     await lab.send(20)
     await lab.until_all_answered()
     await until(lambda: has_lag(worker), "the lag to be told", explain=lab.logs)
@@ -61,7 +62,8 @@ async def test_an_idle_worker_tells_of_a_silent_broker_and_goes_on_when_it_answe
 
 async def test_commits_that_no_broker_answers_are_told_of_now_and_then_and_without_tracebacks(broker, make_lab):
     lab = await make_lab(broker.bootstrap).open()
-    worker = lab.start_worker(STUB_COMMITS_EVERY_S="2")
+    clocks = "worker.delivery.delivery.COMMIT_INTERVAL_S=2 worker.delivery.transport.client.COMMIT_TIMEOUT_S=1.5"
+    worker = lab.start_worker(STUB_CLOCKS=clocks)
     enough = asyncio.Event()
     load = asyncio.create_task(sent_until(enough, lab))
     await lab.until_answered(100)

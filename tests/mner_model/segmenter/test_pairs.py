@@ -53,7 +53,9 @@ def test_forum_words_are_read_and_added_up_without_case_and_apostrophe(tmp_path:
     assert found == pytest.approx({"lol": math.log(2) - 2.0, "its": -1.0})
 
 
-@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"[1]"), gzip.compress(b'{"a": "b"}')])
+@pytest.mark.parametrize(
+    "content", [b"not gzip", gzip.compress(b"[1]"), gzip.compress(b'{"a": "b"}')], ids=["none", "list", "words"]
+)
 def test_a_file_that_holds_no_forum_words_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "words.json.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"words\.json\.gz: expected a gzipped JSON object"):

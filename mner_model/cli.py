@@ -1,4 +1,4 @@
-"""`mner-model`: train, evaluate and tag from the command line.
+"""The command `mner-model`: train, evaluate and tag.
 
 What the commands do is in `mner_model.commands`; what each needs is imported inside it, so that `--help` does not wait
 for a model library.

@@ -1,4 +1,4 @@
-"""What a model is and how it was trained, as frozen dataclasses that go into the checkpoint as JSON."""
+"""What a model is and how it was trained: frozen dataclasses that go into the checkpoint as JSON."""
 
 import math
 from collections.abc import Mapping

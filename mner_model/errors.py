@@ -1,4 +1,4 @@
-"""Errors that several modules raise, and an error's text on one line."""
+"""What several modules raise: errors, and an error's text on one line."""
 
 
 class Failure(Exception):

@@ -1,4 +1,4 @@
-"""The import path that programs of others have: decoding itself is `mner_model.imaging.decoding`."""
+"""A path that others import: decoding itself is `mner_model.imaging.decoding`."""
 
 from mner_model.imaging.decoding import ImageTooLarge, ImageUndecodable, decode
 

@@ -1,4 +1,4 @@
-"""How an operator names internal hosts that images may come from, and when a host is written plainly.
+"""Internal hosts that have images: how an operator names them, and when a host is written plainly.
 
 Pure text; which addresses are public is `worker.images.address_policy`'s to say.
 """

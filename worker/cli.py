@@ -1,4 +1,4 @@
-"""`mner-worker`: run the worker, try it, make its topics, feed it, watch it, look at settings and schemas.
+"""The command `mner-worker`: run the worker, try it, make its topics, feed it, watch it, see its settings and schemas.
 
 Data goes to standard output, everything else to standard error. What a command needs is imported inside it, so that
 `--help` does not wait for a model library.

@@ -1,4 +1,4 @@
-"""The import path that programs of others have: the fetcher itself is `worker.images.fetcher`."""
+"""A path that others import: the fetcher itself is `worker.images.fetcher`."""
 
 from worker.errors import ImageRefused
 from worker.images.fetcher import ImageFetcher

@@ -1,4 +1,4 @@
-"""Asks an HTTP server on this machine whether all is well: the image's health check, which has no curl to ask with.
+"""Asks a server here whether all is well: the container image's health check, which has no curl to ask with.
 
     python -m worker.probe /live                       the worker's own server, at MNER_HTTP_PORT
     python -m worker.probe http://127.0.0.1:8000/a.png another one

@@ -1,4 +1,4 @@
-"""What the environment's strings become: addresses, topic names, devices, lists, and None where a string is empty."""
+"""The types of the settings: addresses, topic names, devices, lists, and None where a string is empty."""
 
 import re
 from typing import Annotated, Any

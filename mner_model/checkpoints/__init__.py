@@ -1,1 +1,1 @@
-"""A trained tagger on disk, and what it was made with."""
+"""A trained tagger on disk: its files, and what it was made with."""

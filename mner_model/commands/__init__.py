@@ -1,1 +1,1 @@
-"""What the subcommands of `mner-model` do, a file for each kind."""
+"""The subcommands of `mner-model`: a file for each kind."""

@@ -1,1 +1,1 @@
-"""How well a tagger's mentions agree with the gold."""
+"""How well mentions agree with the gold: F1, in both readings of it."""

@@ -1,1 +1,1 @@
-"""Files and folders that are replaced as a whole or not at all."""
+"""Files replaced as a whole or not at all: single ones, and whole folders."""

@@ -1,1 +1,1 @@
-"""The tagger's layers, from a batch's numbers to tags."""
+"""The tagger's layers: from a batch's numbers to tags."""

@@ -1,1 +1,1 @@
-"""A post as it comes and its record as it goes, in JSON."""
+"""Posts and records in JSON: a post as it comes, its record as it goes."""

@@ -1,1 +1,1 @@
-"""A post's text as tokens, pieces, word numbers and tags."""
+"""A post's text for the model: tokens, pieces, word numbers and tags."""

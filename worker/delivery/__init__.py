@@ -1,1 +1,1 @@
-"""At least once: whole fetches in, answers published and confirmed, the contiguous prefix committed."""
+"""Posts in, answers out, at least once: whole fetches, confirmed answers, the contiguous prefix committed."""

@@ -1,1 +1,1 @@
-"""The demo: broker, Redis, worker and a feeder of sample posts on one machine, from one command."""
+"""A first run from one command: broker, Redis, worker and a feeder of sample posts on one machine."""

@@ -1,1 +1,1 @@
-"""A post's image: fetched from strangers, cached, encoded once."""
+"""Images, fetched and cached: from strangers, each encoded once."""

@@ -1,1 +1,1 @@
-"""What travels on the topics, and how it is described to others."""
+"""What travels on the topics: the messages, and how they are described to others."""

@@ -1,1 +1,1 @@
-"""Looking at what is on the topics and how workers fare, by people at a terminal."""
+"""What people watch at a terminal: what is on the topics, and how workers fare."""

@@ -1,7 +1,7 @@
 """python scripts/draw_dashboard.py FOLDER
 
-Draws docs/dashboard.svg, the README's picture of the Grafana dashboard, from what Prometheus kept in FOLDER of a run of
-`scripts/load_for_dashboard.py`.
+Draws docs/dashboard.svg, docs/running.md's picture of the Grafana dashboard, from what Prometheus kept in FOLDER of a
+run of `scripts/load_for_dashboard.py`.
 
 Not a photograph of Grafana: every panel of deploy/grafana/dashboards/mner.json is drawn here at its place, from the
 answers to its own queries, in the look that the file asks for.

@@ -48,8 +48,3 @@ def test_messages_on_the_page_are_samples() -> None:
     shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
     assert shown
     assert all(any(message == sample.value for sample in topic_samples()) for message in shown)
-
-
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", TEXT))
-def test_a_link_leads_to_a_file(link: str) -> None:
-    assert (PAGE.parent / link).exists()

@@ -92,7 +92,7 @@ def demo(posts: Path | None, once: bool, rate: float | None, patience: float, lo
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--markdown", is_flag=True, help="The table of all settings with their defaults, for the README.")
+@click.option("--markdown", is_flag=True, help="The table of all settings with their defaults, for docs/settings.md.")
 def settings(as_json: bool, markdown: bool) -> None:
     """Print the effective settings, where each came from, secrets masked."""
     from worker.settings import Settings, describe, markdown_table

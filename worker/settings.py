@@ -1,7 +1,7 @@
 """Every setting of the worker: name, type, default, unit and one sentence, once, in one field each.
 
-They come from the environment and nowhere else. `Settings.load` reports all problems at once; the table in the README
-and what `mner-worker settings` prints are made from the same fields.
+They come from the environment and nowhere else. `Settings.load` reports all problems at once; the table in
+docs/settings.md and what `mner-worker settings` prints are made from the same fields.
 """
 
 import difflib
@@ -271,7 +271,7 @@ def describe(settings: Settings, environ: Mapping[str, str] = os.environ) -> lis
 
 
 def markdown_table() -> str:
-    """The settings with their defaults, as the README shows them."""
+    """The settings with their defaults, as docs/settings.md shows them."""
     lines = ["| Variable | Default | Unit | What it is |", "|---|---|---|---|"]
     for row in describe(Settings(), {}):
         default = f"`{row.value}`" if row.value else ""

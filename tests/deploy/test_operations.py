@@ -178,14 +178,3 @@ def test_it_tells_of_every_reason_and_of_every_exit_status_of_a_worker():
         ExitStatus.SETTINGS_REFUSED,
     ):
         assert re.search(rf"^\| {int(status)} \|", PAGE, re.MULTILINE)
-
-
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)", PAGE))))
-def test_its_links_lead_somewhere(target):
-    assert (ROOT / "docs" / target).exists()
-
-
-@pytest.mark.parametrize("anchor", sorted(set(re.findall(r"\]\(#([^)]+)\)", PAGE))))
-def test_its_links_within_lead_to_a_heading(anchor):
-    headings = re.findall(r"^#+ (.*)$", PAGE, re.MULTILINE)
-    assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

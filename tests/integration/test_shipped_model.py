@@ -1,4 +1,4 @@
-"""The figures that the README gives for the shipped checkpoint, where the research data lies beside the checkout."""
+"""The model card's figures of the shipped checkpoint, where the research data lies beside the checkout."""
 
 import json
 import re
@@ -20,10 +20,11 @@ DATA = ROOT.parent / "shared" / "data"
         ("Twitter-2017 valid", "twitter2017/valid.txt", "1fd8a6e55a66", 0.825),
     ],
 )
-def test_text_alone_scores_what_the_readme_says(row: str, file: str, fingerprint: str, floor: float) -> None:
+def test_text_alone_scores_what_the_model_card_says(row: str, file: str, fingerprint: str, floor: float) -> None:
     if not (DATA / file).exists():
         pytest.skip("the research data is not here")
-    found = re.search(rf"\| {row} .*?\*\*([\d.]+)\*\* \| ([\d.]+)", (ROOT / "README.md").read_text())
+    card = (ROOT / "docs" / "model-card.md").read_text("utf-8")
+    found = re.search(rf"\| {row} .*?\*\*([\d.]+)\*\* \| ([\d.]+)", card)
     assert found is not None
     result = CliRunner().invoke(main, ["evaluate", "--data", str(DATA / file), "--json", "--device", "cpu"])
     scores = json.loads(result.stdout)

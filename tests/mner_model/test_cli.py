@@ -180,7 +180,7 @@ def test_an_image_effect_without_an_image_is_said(folder: str, why: str, request
     assert (code, err) == (0, f"--image-effect: {why}, so no mention tells of one\n")
 
 
-@pytest.mark.parametrize("place", ["help", "README.md", "docs/models.md"])
+@pytest.mark.parametrize("place", ["help", "docs/models.md"])
 def test_the_example_of_a_post_with_an_image_works(
     folder_with_images: Path, drawn_picture: bytes, tmp_path: Path, place: str
 ) -> None:

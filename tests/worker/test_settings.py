@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from worker.errors import SettingsRefused
 from worker.settings import Settings, describe, markdown_table
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "settings.md"
 DESIGN_NAMES = [
     "BROKERS",
     "SECURITY_PROTOCOL",
@@ -189,7 +190,7 @@ def test_a_share_of_nothing_is_refused_as_its_description_says() -> None:
         ),
         ({"MNER_SECURITY_PROTOCOL": "SSL", "MNER_TLS_CA_FILE": "/no/such/ca.pem"}, ["MNER_TLS_CA_FILE"]),
         (
-            {"MNER_SECURITY_PROTOCOL": "SSL", "MNER_TLS_CA_FILE": str(README.with_name("pyproject.toml"))},
+            {"MNER_SECURITY_PROTOCOL": "SSL", "MNER_TLS_CA_FILE": str(ROOT / "pyproject.toml")},
             ["MNER_TLS_CA_FILE"],
         ),
         ({"MNER_HEARTBEAT_S": "45"}, ["MNER_HEARTBEAT_S"]),
@@ -278,7 +279,7 @@ def test_every_setting_has_one_sentence_and_the_unit_in_its_name(name: str) -> N
         assert row.unit == units[suffix]
 
 
-def test_the_readme_shows_the_settings_as_they_are() -> None:
-    shown = re.search(r"<!-- settings -->\n(.*)<!-- /settings -->", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert shown is not None, "README.md has no table between <!-- settings --> and <!-- /settings -->"
+def test_the_page_shows_the_settings_as_they_are() -> None:
+    shown = re.search(r"<!-- settings -->\n(.*)<!-- /settings -->", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None, "docs/settings.md has no table between <!-- settings --> and <!-- /settings -->"
     assert shown[1] == markdown_table()

@@ -1,4 +1,4 @@
-"""The worker's only door to the model: images to vectors, texts to mentions.
+"""The door to the model: images to vectors, texts to mentions.
 
 Blocking and thread-safe; run it in an executor thread (torch releases the GIL while it computes).
 """

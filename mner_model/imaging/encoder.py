@@ -133,7 +133,6 @@ class ImageEncoder:
     ) -> None:
         self._backbone = backbone = _BACKBONES[config.backbone]
         self._device = torch.device(device)
-        self._output = config.output
         self._label_vectors = None if label_vectors is None else label_vectors.to(self._device, torch.float32)
         network = backbone.build().eval()
         network.load_state_dict(state)

@@ -17,7 +17,7 @@ from torch import Tensor
 from mner_model.captioning.image_reader import ImageReader, load_image_reader
 from mner_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from mner_model.errors import CheckpointError, DeviceUnavailable, Failure
-from mner_model.imaging.encoder import ImageEncoderError
+from mner_model.imaging.weights import ImageEncoderError
 from mner_model.imaging.words import caption_words, words_vector
 from mner_model.network.batch import BATCH_MAX_TOKENS, Features, features_fingerprint, rows_by_length
 from mner_model.network.encoders import WordEncoder

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mner_model.checkpoints.checkpoint import check_destination, folder_fingerprint, model_choices, training_story
+from mner_model.checkpoints.checkpoint import check_destination, folder_fingerprint
+from mner_model.checkpoints.config_file import model_choices, training_story
 from mner_model.config import ConfigError, TrainingConfig, two_choices
 from mner_model.data.examples import Example, read_conll, set_name
 from mner_model.network.text_encoder import TextEncoder, check_extra

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Self
 
 from mner_model.captioning.image_reader import CaptionerConfig, load_image_reader
-from mner_model.checkpoints.checkpoint import CONFIG_FILE, check_destination
+from mner_model.checkpoints.checkpoint import check_destination
+from mner_model.checkpoints.config_file import CONFIG_FILE
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
 from mner_model.data.examples import DataError, Example, read_conll, repairs, set_name
 from mner_model.imaging.encoder import ImageEncoderConfig

@@ -28,7 +28,7 @@ from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import WordVectors, alphabet_of, trained_vocabulary
 from mner_model.training.posts import TrainingReader, check_targets
 from mner_model.training.soft_target_file import TaughtPosts
-from mner_model.training.step import TrainingDiverged, TrainingStep
+from mner_model.training.step import TrainingStep
 from mner_model.training.story import (
     EpochReport,
     plain,
@@ -37,8 +37,6 @@ from mner_model.training.story import (
     text_encoder_story,
     vectors_story,
 )
-
-__all__ = ["EpochReport", "Trainer", "TrainingDiverged", "predict_word_tags"]
 
 _UNKNOWN_DEVIATION = 0.3  # of a first vector for a word without a pretrained one; about that of GloVe's own
 _SAVE_EVERY_S = 600.0

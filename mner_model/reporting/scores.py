@@ -12,12 +12,11 @@ from typing import Any
 
 from mner_model.checkpoints.config_file import training_story
 from mner_model.config import ConfigError
-from mner_model.data.examples import captions_fingerprint, fingerprint, read_conll, set_name
+from mner_model.data.examples import captions_beside, captions_fingerprint, fingerprint, read_conll, set_name
 from mner_model.evaluation.run import evaluate_checkpoint, features_fingerprint
 from mner_model.files.saved_file import saved_file
 from mner_model.predictor import Predictor
 from mner_model.reporting.results import Measured, ResultsError, training_in_short
-from mner_model.training.run import captions_beside
 
 
 @dataclass(frozen=True)

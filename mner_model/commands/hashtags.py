@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mner_model.commands.console import failures, say
-from mner_model.commands.options import FILE
+from mner_model.commands.options import FILE, SEED
 
 if TYPE_CHECKING:
     from mner_model.segmenter.data import GoldHashtag
@@ -76,7 +76,7 @@ def segment(segmenter: Path | None, file: str) -> None:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
 @click.option("--made", type=click.IntRange(1), default=600_000, show_default=True, help="Hashtags to make from text.")
 @click.option("--tuning-steps", type=click.IntRange(1), default=400, show_default=True, help="Steps on gold, per fold.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+@SEED
 def train_segmenter(
     train_file: Path,
     text_files: tuple[Path, ...],

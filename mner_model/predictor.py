@@ -161,7 +161,7 @@ class Predictor:
     @property
     def reads_captions(self) -> bool:
         """Whether the captions of images tell it anything, be it that their words stand for the image."""
-        return self.reads_image_vectors or self._checkpoint.preprocessing.reads_captions
+        return self.reads_image_vectors or self._checkpoint.preprocessing.config.reads_captions
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -311,7 +311,7 @@ class Predictor:
 
     def _has_image(self, document: Document) -> bool:
         """Whether an image is here that the tagger looks at, though it may say nothing to it, or a caption to read."""
-        reads_captions = self._checkpoint.preprocessing.reads_captions
+        reads_captions = self._checkpoint.preprocessing.config.reads_captions
         looks = self._has_image_modality or (reads_captions and self._images is not None)
         return (looks and document.image_embedding is not None) or (reads_captions and bool(document.caption))
 

@@ -27,6 +27,7 @@ from mner_model.network.model import MultimodalTagger
 from mner_model.network.text_encoder import ExtraMissing, TextEncoder, TextEncoderError
 from mner_model.preprocessing import Preprocessing
 from mner_model.segmenter import hashtags
+from mner_model.segmenter.post_hashtags import HashtagReader
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
 
@@ -163,11 +164,11 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         pieces = None
         if tokenizer is not None:
             pieces = _pieces(folder, tokenizer, config["text_longest_window"], model.text)
-    segmenter = _read_segmenter(folder) if "hashtag" in model_config.modalities else None
+    reader = HashtagReader(_read_segmenter(folder)) if "hashtag" in model_config.modalities else None
     return Checkpoint(
         name=config["name"],
         model=model.to(device).eval(),
-        preprocessing=Preprocessing.of(model_config, vocabulary, alphabet, pieces, segmenter),
+        preprocessing=Preprocessing(model_config, vocabulary, alphabet, pieces, reader),
         image_encoder=config["image_encoder"],
         label_vectors=None if label_vectors is None else label_vectors.float(),
         seen_mentions=seen_mentions,

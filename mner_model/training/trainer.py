@@ -24,6 +24,7 @@ from mner_model.network.model import MultimodalTagger
 from mner_model.network.text_encoder import TextEncoder
 from mner_model.preprocessing import Preprocessing
 from mner_model.segmenter.hashtags import HashtagSegmenter
+from mner_model.segmenter.post_hashtags import HashtagReader
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import WordVectors, alphabet_of, trained_vocabulary
 from mner_model.training.posts import TrainingReader, check_targets
@@ -85,8 +86,8 @@ class Trainer:
         about_text = text_encoder_story(text)  # before it is trained
         alphabet = alphabet_of(example.tokens for example in train)
         vocabulary, trained = trained_vocabulary([example.tokens for example in train], vectors)
-        segmenter = HashtagSegmenter.load() if "hashtag" in model_config.modalities else None
-        self.preprocessing = Preprocessing.of(model_config, vocabulary, alphabet, pieces, segmenter)
+        hashtags = HashtagReader(HashtagSegmenter.load()) if "hashtag" in model_config.modalities else None
+        self.preprocessing = Preprocessing(model_config, vocabulary, alphabet, pieces, hashtags)
         self.model = MultimodalTagger(
             model_config,
             words=len(vocabulary),

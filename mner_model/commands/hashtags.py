@@ -116,7 +116,7 @@ def train_segmenter(
         posts = {file: read_conll(file) for file in text_files}
         texts = [post.text for of_file in posts.values() for post in of_file]
         say(f"{len(gold):,} hashtags, {len(texts):,} other texts; reading {words.name}")
-        ranked, _ = read_vectors(words)
+        ranked = read_vectors(words).forms
         recipe = SegmenterRecipe(seed=seed, made_hashtags=made, tuning_steps=tuning_steps)
         trained = SegmenterTrainer(gold, texts, ranked, web, forum, recipe, say).run()
         trained.training["sources"] = {

@@ -121,7 +121,7 @@ class _Asked:
 
     def _read_vectors(self, file: Path) -> WordVectors:
         self._say(f"reading {file.name}, to know what it has")
-        return WordVectors(*read_vectors(file, self._most_words))
+        return read_vectors(file, self._most_words)
 
     def _text_encoder(self, name: str) -> dict[str, Any] | None:
         return text_encoder_story(TextEncoder.pretrained(name))

@@ -111,12 +111,13 @@ def alphabet_of(posts: Iterable[Tokens], minimum: int = 2) -> Alphabet:
     return Alphabet("".join(sorted(character for character, count in counts.items() if count >= minimum)))
 
 
-def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str], npt.NDArray[np.float32]]:
+def read_vectors(path: str | Path, limit: int | None = None) -> WordVectors:
     """Reads word vectors in GloVe's text format (a word and its numbers a line), plain, .gz or .xz.
 
     A first line as word2vec writes it, how many words and how many numbers each, is left out.
 
-    returns  words and float32 [words, dimension], in the file's order (most frequent first, as such files are)
+    limit  most words to read, from the file's beginning (most frequent first, as such files are); None for all
+
     Raises VectorsError with the line where the dimension changes, a number is none or not finite, a byte is not UTF-8,
     or a word comes again.
     """
@@ -141,7 +142,7 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
         raise VectorsError(f"{path}:{first + at}: expected finite numbers, {words[at]!r} has one that is not")
     if len(set(words)) < len(words):
         raise VectorsError(f"{path}:{_repeated(words, first)}")
-    return words, vectors
+    return WordVectors(words, vectors)
 
 
 def _repeated(words: Iterable[str], first_line: int) -> str:

@@ -101,7 +101,7 @@ class _Data:
         model.check_vectors(sources.vectors)
         if model.in_words and sources.vectors is not None:
             say(f"reading {sources.vectors.name}")
-            vectors = WordVectors(*read_vectors(sources.vectors, sources.words))
+            vectors = read_vectors(sources.vectors, sources.words)
             check_words(sources.vectors, sources.words, vectors)
         if model.text_encoder:
             say(f"reading {model.text_encoder}")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mner_model.config import ModelConfig
 from mner_model.imaging.words import caption_words
 from mner_model.network.batch import Batch, Features, collate
-from mner_model.segmenter.post_hashtags import HashtagReader
+from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.tokenizer import Tokens
 from mner_model.text.vocabulary import Alphabet, Vocabulary

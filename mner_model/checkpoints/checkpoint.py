@@ -27,7 +27,7 @@ from mner_model.network.model import MultimodalTagger
 from mner_model.network.text_encoder import ExtraMissing, TextEncoder, TextEncoderError
 from mner_model.preprocessing import Preprocessing
 from mner_model.segmenter import hashtags
-from mner_model.segmenter.post_hashtags import HashtagReader
+from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
 

@@ -49,7 +49,7 @@ def attention(
 
 def _decoded(file: Path) -> "Tensor":
     from mner_model.imaging.decoding import ImageUndecodable, decode
-    from mner_model.plotting.plots import PlotError
+    from mner_model.plotting.figures import PlotError
 
     try:
         return decode(file.read_bytes())

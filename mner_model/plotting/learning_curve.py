@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeGuard
 
-from mner_model.plotting.plots import PlotError, new_figure, save_figure
+from mner_model.plotting.figures import PlotError, new_figure, save_figure
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from mner_model.network.batch import Features, rows_by_length
 from mner_model.network.model import MultimodalTagger
 from mner_model.network.text_encoder import TextEncoder
 from mner_model.preprocessing import Preprocessing
+from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.segmenter.hashtags import HashtagSegmenter
-from mner_model.segmenter.post_hashtags import HashtagReader
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import WordVectors, alphabet_of, trained_vocabulary
 from mner_model.training.posts import TrainingReader, check_targets

@@ -4,8 +4,8 @@ import pytest
 
 from mner_model.config import ModelConfig
 from mner_model.preprocessing import Preprocessing
+from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.segmenter.hashtags import HashtagSegmenter
-from mner_model.segmenter.post_hashtags import HashtagReader
 from mner_model.text.tokenizer import tokenize
 from mner_model.text.vocabulary import UNKNOWN, Alphabet, Vocabulary
 

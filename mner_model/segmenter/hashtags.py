@@ -153,7 +153,7 @@ class HashtagSegmenter:
         """What the gap model says alone, a space wherever it is likelier than none: for comparison."""
         filled = [hashtag for hashtag in hashtags if hashtag]
         logits = iter(self.gaps.gap_logits(filled, self.lexicon))
-        return [_split(hashtag, next(logits)) if hashtag else [] for hashtag in hashtags]
+        return [split_where_likely(hashtag, next(logits)) if hashtag else [] for hashtag in hashtags]
 
     def _words(self, hashtag: str, logits: Sequence[float]) -> list[str]:
         scores = self.scores(hashtag, logits)
@@ -252,7 +252,8 @@ def _path(best: Mapping[int, Sequence[tuple[float, int, int]]], end: int, place:
     return path[::-1]
 
 
-def _split(hashtag: str, logits: Sequence[float]) -> list[str]:
+def split_where_likely(hashtag: str, logits: Sequence[float]) -> list[str]:
+    """The words of a hashtag with a space in each gap whose log odds are positive."""
     bounds = [0, *(at for at, logit in enumerate(logits, start=1) if logit > 0), len(hashtag)]
     return [hashtag[start:end] for start, end in pairwise(bounds)]
 

@@ -105,10 +105,10 @@ def count_forms(posts: Iterable[Tokens]) -> Counter[str]:
     return Counter(form for tokens in posts for form in tokens.forms if form not in SPECIAL_FORMS)
 
 
-def alphabet_of(posts: Iterable[Tokens], minimum: int = 2) -> Alphabet:
-    """The characters that occur at least `minimum` times, in code-point order."""
+def alphabet_of(posts: Iterable[Tokens]) -> Alphabet:
+    """The characters that occur at least twice, in code-point order."""
     counts = Counter(character for tokens in posts for surface in tokens.surfaces for character in surface)
-    return Alphabet("".join(sorted(character for character, count in counts.items() if count >= minimum)))
+    return Alphabet("".join(sorted(character for character, count in counts.items() if count >= 2)))
 
 
 def read_vectors(path: str | Path, limit: int | None = None) -> WordVectors:

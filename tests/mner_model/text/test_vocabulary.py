@@ -41,7 +41,7 @@ def test_a_long_word_keeps_its_ends() -> None:
 
 
 def test_rare_characters_are_left_out_of_the_alphabet() -> None:
-    assert alphabet_of([tokenize("aab bZ")], minimum=2).characters == "ab"
+    assert alphabet_of([tokenize("aab bZ")]).characters == "ab"
 
 
 def test_forms_are_counted_without_the_special_ones() -> None:

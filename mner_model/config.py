@@ -53,6 +53,18 @@ class _Config:
         plain = self.to_json()
         return {field.name: plain[field.name] for field in fields(self) if plain[field.name] != field.default}
 
+    def _check_one_of(self, **allowed: Any) -> None:
+        """Raises ConfigError for a field that has none of the values of its Literal."""
+        for name, literal in allowed.items():
+            values = get_args(literal)
+            if getattr(self, name) not in values:
+                raise ConfigError(f"{name}: expected one of {', '.join(values)}, got {getattr(self, name)!r}")
+
+    def _check_at_least(self, least: int, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+
     def _check_finite(self) -> None:
         for name, value in self.to_json().items():
             if isinstance(value, float) and not math.isfinite(value):
@@ -163,14 +175,12 @@ class ModelConfig(_Config):
         return {name: needed for names, (needed, is_here) in needed_by.items() if not is_here for name in names}
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("fusion", get_args(FusionName)),
-            ("char_encoder", get_args(CharEncoderName)),
-            ("word_context", get_args(WordContextName)),
-            ("entity_encoder", get_args(EntityEncoderName)),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        self._check_one_of(
+            fusion=FusionName,
+            char_encoder=CharEncoderName,
+            word_context=WordContextName,
+            entity_encoder=EntityEncoderName,
+        )
         known = get_args(Modality)
         if not self.modalities or len({*self.modalities} & {*known}) < len(self.modalities):
             raise ConfigError(f"modalities: expected one or more of {', '.join(known)}, got {self.modalities!r}")
@@ -187,9 +197,7 @@ class ModelConfig(_Config):
         if set(self.types) != set(ENTITY_TYPES):
             raise ConfigError(f"types: expected {', '.join(ENTITY_TYPES)}, got {self.types!r}")
         sizes = ("word_dimension", "char_dimension", "char_hidden", "image_dimension", "fused_dimension", "hidden")
-        for name in (*sizes, "word_hidden", "side_hidden"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        self._check_at_least(1, *sizes, "word_hidden", "side_hidden")
         if self.segmentation_weight < 0:
             raise ConfigError(f"expected a segmentation_weight of at least 0, got {self.segmentation_weight}")
         if not 0 <= self.dropout < 1:
@@ -243,19 +251,9 @@ class TrainingConfig(_Config):
     def __post_init__(self) -> None:
         if not -(2**63) <= self.seed < 2**63:  # what torch takes
             raise ConfigError(f"seed: expected a whole number of 64 bits, got {self.seed}")
-        for name in ("epochs", "batch_posts", "accumulated_batches"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        for name, allowed in (
-            ("precision", get_args(Precision)),
-            ("optimizer", get_args(OptimizerName)),
-            ("schedule", get_args(ScheduleName)),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        for name in ("weight_decay", "decay", "l1", "r_drop"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name}: expected at least 0, got {getattr(self, name)}")
+        self._check_at_least(1, "epochs", "batch_posts", "accumulated_batches")
+        self._check_one_of(precision=Precision, optimizer=OptimizerName, schedule=ScheduleName)
+        self._check_at_least(0, "weight_decay", "decay", "l1", "r_drop")
         for name in ("learning_rate", "vector_learning_rate", "text_learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}: expected more than 0, got {getattr(self, name)}")

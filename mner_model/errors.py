@@ -19,7 +19,7 @@ def reason(error: Exception) -> str:
     return next(iter(lines), type(error).__name__).rstrip(".")
 
 
-def brief(error: Exception, limit: int = 300) -> str:
-    """An error's text on one line of at most `limit` characters; torch lists every key that does not fit."""
+def brief(error: Exception) -> str:
+    """An error's text on one line of at most 300 characters; torch lists every key that does not fit."""
     text = " ".join(str(error).split())
-    return text if len(text) <= limit else f"{text[:limit]} …"
+    return text if len(text) <= 300 else f"{text[:300]} …"

@@ -17,7 +17,7 @@ from torch import Tensor
 from mner_model.captioning.image_reader import ImageReader, load_image_reader
 from mner_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from mner_model.errors import CheckpointError, DeviceUnavailable, Failure
-from mner_model.imaging.encoder import ImageEncoderError
+from mner_model.imaging.weights import ImageEncoderError
 from mner_model.imaging.words import caption_words, words_vector
 from mner_model.network.batch import BATCH_MAX_TOKENS, Features, features_fingerprint, rows_by_length
 from mner_model.network.encoders import WordEncoder
@@ -161,7 +161,7 @@ class Predictor:
     @property
     def reads_captions(self) -> bool:
         """Whether the captions of images tell it anything, be it that their words stand for the image."""
-        return self.reads_image_vectors or self._checkpoint.preprocessing.reads_captions
+        return self.reads_image_vectors or self._checkpoint.preprocessing.config.reads_captions
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -311,7 +311,7 @@ class Predictor:
 
     def _has_image(self, document: Document) -> bool:
         """Whether an image is here that the tagger looks at, though it may say nothing to it, or a caption to read."""
-        reads_captions = self._checkpoint.preprocessing.reads_captions
+        reads_captions = self._checkpoint.preprocessing.config.reads_captions
         looks = self._has_image_modality or (reads_captions and self._images is not None)
         return (looks and document.image_embedding is not None) or (reads_captions and bool(document.caption))
 

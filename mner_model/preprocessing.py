@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +9,7 @@ import numpy.typing as npt
 from mner_model.config import ModelConfig
 from mner_model.imaging.words import caption_words
 from mner_model.network.batch import Batch, Features, collate
-from mner_model.segmenter.hashtags import HashtagSegmenter
-from mner_model.segmenter.post_hashtags import HashtagReader
+from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.tokenizer import Tokens
 from mner_model.text.vocabulary import Alphabet, Vocabulary
@@ -21,47 +19,17 @@ _MOST_SIDE_WORDS = 24  # of a caption, and of a post's hashtags
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a checkpoint needs to know of words, characters and pieces to read a post.
+    """What a model of this configuration needs to know of words, characters and pieces to read a post.
 
-    image_dimension      length of an image embedding
-    pieces               of the pretrained text encoder; None for a tagger without one
-    caption_as_segment   whether an image's caption goes to the text encoder behind the text
-    caption_as_modality  whether its words are a modality of their own
-    hashtags             what finds the words of hashtags; None for a tagger without them
+    pieces    of the pretrained text encoder; None for a tagger without one
+    hashtags  what finds the words of hashtags; None for a tagger without them
     """
 
+    config: ModelConfig
     vocabulary: Vocabulary
     alphabet: Alphabet
-    image_dimension: int
     pieces: PieceTokenizer | None = None
-    caption_as_segment: bool = False
-    caption_as_modality: bool = False
     hashtags: HashtagReader | None = None
-
-    @classmethod
-    def of(
-        cls,
-        config: ModelConfig,
-        vocabulary: Vocabulary,
-        alphabet: Alphabet,
-        pieces: PieceTokenizer | None,
-        segmenter: HashtagSegmenter | None,
-    ) -> Self:
-        """What a model of this configuration reads. segmenter: for the modality hashtag, None without it."""
-        return cls(
-            vocabulary,
-            alphabet,
-            config.image_dimension,
-            pieces,
-            caption_as_segment=config.text_reads_captions,
-            caption_as_modality="caption" in config.modalities,
-            hashtags=None if segmenter is None else HashtagReader(segmenter),
-        )
-
-    @property
-    def reads_captions(self) -> bool:
-        """Whether `features` makes anything of a caption."""
-        return self.caption_as_segment or self.caption_as_modality
 
     def features(
         self,
@@ -72,9 +40,9 @@ class Preprocessing:
         """The numbers of one post, with what is known of its image."""
         pieces = None
         if self.pieces is not None:
-            pieces = self.pieces.pieces(tokens, caption if self.caption_as_segment else None)
+            pieces = self.pieces.pieces(tokens, caption if self.config.text_reads_captions else None)
         word_ids = np.array(self.vocabulary.ids(tokens), dtype=np.int64)
-        beside = caption_words(caption) if self.caption_as_modality and caption else []
+        beside = caption_words(caption) if "caption" in self.config.modalities and caption else []
         in_hashtags = self.hashtags.words(tokens) if self.hashtags is not None else []
         return Features(
             word_ids,
@@ -90,4 +58,4 @@ class Preprocessing:
 
     def collate(self, posts: Sequence[Features]) -> Batch:
         """Pads posts into one batch; raises ValueError as `mner_model.network.batch.collate` does."""
-        return collate(posts, self.alphabet, self.image_dimension)
+        return collate(posts, self.alphabet, self.config.image_dimension)

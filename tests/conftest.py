@@ -86,7 +86,7 @@ def caption_tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     alphabet = Alphabet("abc")
     torch.manual_seed(0)
     model = MultimodalTagger(config, words=len(vocabulary), trained_words=9, alphabet_size=len(alphabet))
-    preprocessing = Preprocessing.of(config, vocabulary, alphabet, None, None)
+    preprocessing = Preprocessing(config, vocabulary, alphabet)
     checkpoint = Checkpoint("reads captions", model.eval(), preprocessing)
     checkpoint.set_image_encoder(ImageEncoderConfig(output="labels"))
     folder = tmp_path_factory.mktemp("checkpoint") / "reads captions"

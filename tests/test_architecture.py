@@ -36,7 +36,7 @@ HOMES = {
     "yaml": ["worker.messages.asyncapi"],
     "torch": ["mner_model"],
     "torchvision": ["mner_model.imaging.encoder"],
-    "matplotlib": ["mner_model.plotting.glyphs", "mner_model.plotting.plots"],
+    "matplotlib": ["mner_model.plotting.glyphs", "mner_model.plotting.figures"],
     "opentelemetry": ["worker.telemetry.tracing"],
     "transformers": ["mner_model.network.text_encoder"],
     "tokenizers": ["mner_model.text.pieces"],

@@ -26,8 +26,6 @@ from mner_model.imaging.grid import GridEncoder
 from mner_model.imaging.weights import ImageEncoderError
 from mner_model.text.vocabulary import Vocabulary
 
-__all__ = ["CaptionDecoder", "Captioner", "caption_text", "check_captioner_destination"]
-
 FORMAT = "captioner-1"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"

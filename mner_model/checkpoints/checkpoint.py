@@ -9,22 +9,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mner_model.checkpoints.config_file import (
-    CONFIG_FILE,
-    FORMAT,
-    check_text_encoder,
-    described_by,
-    model_choices,
-    read_config,
-    training_story,
-)
+from mner_model.captioning.image_reader import CaptionerConfig
+from mner_model.checkpoints.config_file import CONFIG_FILE, FORMAT, check_text_encoder, described_by, read_config
 from mner_model.config import ConfigError, ModelConfig
 from mner_model.errors import CheckpointError, reason
 from mner_model.files.saved_folder import check_folder, contents_fingerprint, saved_folder
@@ -34,25 +27,9 @@ from mner_model.network.model import MultimodalTagger
 from mner_model.network.text_encoder import ExtraMissing, TextEncoder, TextEncoderError
 from mner_model.preprocessing import Preprocessing
 from mner_model.segmenter import hashtags
+from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
-
-if TYPE_CHECKING:
-    from mner_model.captioning.image_reader import CaptionerConfig
-
-__all__ = [
-    "CONFIG_FILE",
-    "TOKENIZER_FILE",
-    "VOCABULARY_FILE",
-    "WEIGHTS_FILE",
-    "Checkpoint",
-    "check_destination",
-    "default_checkpoint",
-    "folder_fingerprint",
-    "load_checkpoint",
-    "model_choices",
-    "training_story",
-]
 
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.txt"
@@ -87,7 +64,7 @@ class Checkpoint:
         """The words it knows."""
         return self.preprocessing.vocabulary
 
-    def set_image_encoder(self, config: "ImageEncoderConfig | CaptionerConfig") -> None:
+    def set_image_encoder(self, config: ImageEncoderConfig | CaptionerConfig) -> None:
         """From here on images reach the tagger through this: label_words are of this checkpoint's vocabulary.
 
         Where weights lie is kept from the root on, so that the checkpoint can be read from any folder.
@@ -187,11 +164,11 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
         pieces = None
         if tokenizer is not None:
             pieces = _pieces(folder, tokenizer, config["text_longest_window"], model.text)
-    segmenter = _read_segmenter(folder) if "hashtag" in model_config.modalities else None
+    reader = HashtagReader(_read_segmenter(folder)) if "hashtag" in model_config.modalities else None
     return Checkpoint(
         name=config["name"],
         model=model.to(device).eval(),
-        preprocessing=Preprocessing.of(model_config, vocabulary, alphabet, pieces, segmenter),
+        preprocessing=Preprocessing(model_config, vocabulary, alphabet, pieces, reader),
         image_encoder=config["image_encoder"],
         label_vectors=None if label_vectors is None else label_vectors.float(),
         seen_mentions=seen_mentions,

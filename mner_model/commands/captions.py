@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mner_model.commands.console import failures, progress, say
-from mner_model.commands.options import DEVICE, FILE
+from mner_model.commands.options import DEVICE, FILE, SEED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ _IMAGES_PER_CALL = 16
 @click.option("--weights", type=FILE, help="State dict for it (.safetensors, .pth).  [default: as published]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the captioner to.")
 @click.option("--epochs", type=click.IntRange(1), default=30, show_default=True, help="Passes over the data.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+@SEED
 @DEVICE
 def train_captioner(
     train_file: Path,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mner_model.commands.console import failures, say
-from mner_model.commands.options import FILE
+from mner_model.commands.options import FILE, SEED
 
 if TYPE_CHECKING:
     from mner_model.segmenter.data import GoldHashtag
@@ -76,7 +76,7 @@ def segment(segmenter: Path | None, file: str) -> None:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
 @click.option("--made", type=click.IntRange(1), default=600_000, show_default=True, help="Hashtags to make from text.")
 @click.option("--tuning-steps", type=click.IntRange(1), default=400, show_default=True, help="Steps on gold, per fold.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+@SEED
 def train_segmenter(
     train_file: Path,
     text_files: tuple[Path, ...],
@@ -116,7 +116,7 @@ def train_segmenter(
         posts = {file: read_conll(file) for file in text_files}
         texts = [post.text for of_file in posts.values() for post in of_file]
         say(f"{len(gold):,} hashtags, {len(texts):,} other texts; reading {words.name}")
-        ranked, _ = read_vectors(words)
+        ranked = read_vectors(words).forms
         recipe = SegmenterRecipe(seed=seed, made_hashtags=made, tuning_steps=tuning_steps)
         trained = SegmenterTrainer(gold, texts, ranked, web, forum, recipe, say).run()
         trained.training["sources"] = {

@@ -49,7 +49,7 @@ def attention(
 
 def _decoded(file: Path) -> "Tensor":
     from mner_model.imaging.decoding import ImageUndecodable, decode
-    from mner_model.plotting.plots import PlotError
+    from mner_model.plotting.figures import PlotError
 
     try:
         return decode(file.read_bytes())
@@ -62,7 +62,8 @@ def _decoded(file: Path) -> "Tensor":
 @click.option("--out", type=_OUT, required=True, help="PNG to write, FILE.png.")
 def learning_curve(checkpoint: Path | None, out: Path) -> None:
     """Show loss and validation F1 of a checkpoint's training, pass by pass."""
-    from mner_model.checkpoints.checkpoint import CONFIG_FILE, default_checkpoint, training_story
+    from mner_model.checkpoints.checkpoint import default_checkpoint
+    from mner_model.checkpoints.config_file import CONFIG_FILE, training_story
     from mner_model.plotting.learning_curve import LearningCurve, save_learning_curve
 
     with failures():

@@ -81,5 +81,5 @@ def _swapped(texts: Sequence[str], copies: int, vectors: Path, seed: int) -> lis
 
     drawn = random.Random(seed)  # noqa: S311 (nothing secret)
     say(f"reading {vectors.name}")
-    swaps = WordSwaps(*read_vectors(vectors))
+    swaps = WordSwaps(read_vectors(vectors))
     return [swaps.swapped(text, _SWAPPED_SHARE, drawn) for _ in range(copies) for text in texts]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mner_model.commands.console import failures, say, say_epoch
-from mner_model.commands.options import DEVICE, EPOCHS, FILE, TRAIN, VALID, VECTORS
-from mner_model.config import ConfigError, TrainingConfig
+from mner_model.commands.options import DEVICE, EPOCHS, FILE, SEED, TRAIN, VALID, VECTORS
+from mner_model.config import ConfigError
 
 if TYPE_CHECKING:
     from mner_model.presets import Preset
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     "--recipe", "recipe_changes", multiple=True, metavar="FIELD=VALUE", help="Change the preset's training; repeatable."
 )
 @EPOCHS
-@click.option("--seed", type=int, default=TrainingConfig.seed, show_default=True, help="Of all that is random.")
+@SEED
 @DEVICE
 def train(
     preset_name: str,

@@ -16,6 +16,7 @@ from mner_model.text.labels import OUTSIDE, Span, TagSet, spans_lenient, tags_of
 from mner_model.text.tokenizer import Tokens, tokenize
 
 TYPE_ALIASES = {"OTHER": "MISC"}
+_TAGS = TagSet()
 _GLUED_TO_NEXT = frozenset("#@")
 
 
@@ -93,7 +94,7 @@ def example_from_words(
     return Example(text, tokens, tuple(words), tuple(tags), tuple(word_of_token), image_id, caption)
 
 
-def read_conll(path: str | Path, tagset: TagSet | None = None, captions: str | Path | None = None) -> list[Example]:
+def read_conll(path: str | Path, captions: str | Path | None = None) -> list[Example]:
     """Reads one CoNLL file, with the machine captions of its images where a file of them is given.
 
     CRLF and a byte-order mark are accepted, OTHER is read as MISC, orphan I- tags stay as they are, a blank word stays
@@ -106,7 +107,7 @@ def read_conll(path: str | Path, tagset: TagSet | None = None, captions: str | P
     caption_of = read_captions(captions) if captions is not None else {}
     examples = [
         example_from_words(post.words, post.tags, post.image_id, caption_of.get(post.image_id or "") or None)
-        for post in _posts(path, tagset or TagSet())
+        for post in _posts(path)
         if post.words
     ]
     if not examples:
@@ -118,16 +119,16 @@ def read_conll(path: str | Path, tagset: TagSet | None = None, captions: str | P
     return examples
 
 
-def repairs(path: str | Path, tagset: TagSet | None = None) -> str | None:
+def repairs(path: str | Path) -> str | None:
     """What `read_conll` bears with in a file that is not quite sound, for people; None for a sound one.
 
     "12 × I- that continues nothing (first in line 345), byte-order mark". Orphan I- tags are told too, though the gold
     keeps them. Raises DataError as `read_conll` does for a line that is none.
     """
-    path, tagset = Path(path), tagset or TagSet()
+    path = Path(path)
     borne: dict[str, list[int]] = {}
-    for post in _posts(path, tagset):
-        for what, line in _borne_with(post, tagset):
+    for post in _posts(path):
+        for what, line in _borne_with(post):
             borne.setdefault(what, []).append(line)
     told = [f"{len(lines):,} × {what} (first in line {lines[0]})" for what, lines in borne.items()]
     content = path.read_bytes()
@@ -135,7 +136,7 @@ def repairs(path: str | Path, tagset: TagSet | None = None) -> str | None:
     return ", ".join(told) or None
 
 
-def _borne_with(post: "_Post", tagset: TagSet) -> Iterator[tuple[str, int]]:
+def _borne_with(post: "_Post") -> Iterator[tuple[str, int]]:
     if not post.words:
         yield "IMGID without words", post.image_line
     elif post.image_id and post.first_line > post.image_line + 1:
@@ -146,7 +147,7 @@ def _borne_with(post: "_Post", tagset: TagSet) -> Iterator[tuple[str, int]]:
     for number, (word, tag, before) in enumerate(zip(post.words, post.tags, tags_before, strict=False)):
         if not word:
             yield "blank word", post.first_line + number
-        if not tagset.may_follow(before, tag):
+        if not _TAGS.may_follow(before, tag):
             yield "I- that continues nothing", post.first_line + number
 
 
@@ -162,7 +163,7 @@ class _Post:
     tags: list[str] = field(default_factory=list)
 
 
-def _posts(path: Path, tagset: TagSet) -> Iterator[_Post]:
+def _posts(path: Path) -> Iterator[_Post]:
     post = _Post()
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip() and "\t" not in line:
@@ -178,8 +179,8 @@ def _posts(path: Path, tagset: TagSet) -> Iterator[_Post]:
                 raise DataError(f"{path}:{number}: expected an image's id after IMGID:, got none")
         else:
             word, tag = _word_and_tag(f"{path}:{number}", line)
-            if tag not in tagset.tags:
-                raise DataError(f"{path}:{number}: unknown tag {tag!r}, expected one of {', '.join(tagset.tags)}")
+            if tag not in _TAGS.tags:
+                raise DataError(f"{path}:{number}: unknown tag {tag!r}, expected one of {', '.join(_TAGS.tags)}")
             post.first_line = post.first_line or number
             post.words.append(word)
             post.tags.append(tag)
@@ -223,6 +224,12 @@ def read_captions(path: str | Path) -> dict[str, str]:
         if captions.setdefault(image_id, caption) != caption:
             raise DataError(f"{path}:{number}: a second caption of image {image_id}, and not the same")
     return captions
+
+
+def captions_beside(file: Path) -> Path | None:
+    """The captions of a file's images: FILE.captions.tsv beside FILE.txt; None where there are none."""
+    captions = file.with_suffix(".captions.tsv")
+    return captions if captions.exists() else None
 
 
 def fingerprint(examples: Iterable[Example]) -> str:

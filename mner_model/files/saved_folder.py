@@ -96,9 +96,6 @@ def contents_fingerprint(folder: Path, names: Iterable[str]) -> str:
     for name in names:
         if not (folder / name).exists():
             continue
-        content = hashlib.sha256()
         with (folder / name).open("rb") as file:
-            while chunk := file.read(1 << 20):
-                content.update(chunk)
-        digest.update(content.digest())
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

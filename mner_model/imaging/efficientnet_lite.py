@@ -29,6 +29,8 @@ _STAGES = (
 class EfficientNetLite0(nn.Module):
     """Classifier of 1,000 ImageNet classes; replace `fc` by Identity for the 1,280 pooled features.
 
+    `avgpool` stands where torchvision's networks have theirs, to be replaced likewise for the map that it pools.
+
     forward  float [batch, 3, 224, 224], (RGB - 127) / 128  →  logits [batch, 1000]
     """
 
@@ -39,13 +41,14 @@ class EfficientNetLite0(nn.Module):
         self.blocks = nn.Sequential(*_blocks(in_channels=32))
         self.conv_head = nn.Conv2d(320, 1280, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(1280, eps=_NORM_EPSILON)
+        self.avgpool: nn.Module = nn.AdaptiveAvgPool2d(1)
         self.fc: nn.Module = nn.Linear(1280, 1000)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, or whatever `fc` makes of the pooled features."""
         stem = functional.relu6(self.bn0(self.conv_stem(images)))
         head = functional.relu6(self.bn1(self.conv_head(self.blocks(stem))))
-        return cast(Tensor, self.fc(head.mean(dim=(2, 3))))
+        return cast(Tensor, self.fc(self.avgpool(head).flatten(1)))
 
 
 def _blocks(in_channels: int) -> list[nn.Module]:

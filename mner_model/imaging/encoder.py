@@ -25,8 +25,6 @@ from mner_model.imaging.decoding import center_square
 from mner_model.imaging.efficientnet_lite import EfficientNetLite0, rename_ported_keys
 from mner_model.imaging.weights import ImageEncoderError, fingerprint, fold_batch_norm, read_state
 
-__all__ = ["ImageEncoder", "ImageEncoderConfig", "ImageEncoderError", "imagenet_labels", "label_words"]
-
 # Of one forward pass; it bounds memory. On a CPU an image of four takes two thirds of the time of one of eight.
 _PASS_IMAGES = {"cpu": 4, "cuda": 128}
 
@@ -133,7 +131,6 @@ class ImageEncoder:
     ) -> None:
         self._backbone = backbone = _BACKBONES[config.backbone]
         self._device = torch.device(device)
-        self._output = config.output
         self._label_vectors = None if label_vectors is None else label_vectors.to(self._device, torch.float32)
         network = backbone.build().eval()
         network.load_state_dict(state)

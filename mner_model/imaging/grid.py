@@ -4,9 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from mner_model.imaging.efficientnet_lite import EfficientNetLite0
 from mner_model.imaging.encoder import ImageEncoder, ImageEncoderConfig
 
 
@@ -27,10 +25,7 @@ class GridEncoder(ImageEncoder):
     ) -> None:
         super().__init__(config, state, label_vectors, device)
         self.channels = self._backbone.dimension
-        if isinstance(self._network, EfficientNetLite0):
-            self._network = _UnpooledLite0(self._network)
-        else:  # torchvision's three all pool in `avgpool` and flatten right after it
-            self._network.avgpool = nn.Identity()
+        self._network.avgpool = nn.Identity()  # all the backbones pool there, and flatten right after it
 
     @torch.inference_mode()
     def grid(self, batch: Tensor) -> Tensor:
@@ -49,14 +44,3 @@ class GridEncoder(ImageEncoder):
 
     def _features(self, batch: Tensor) -> Tensor:
         return self._map(batch).mean(dim=1)
-
-
-class _UnpooledLite0(nn.Module):
-    def __init__(self, network: EfficientNetLite0) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        network = self.network
-        stem = functional.relu6(network.bn0(network.conv_stem(images)))
-        return functional.relu6(network.bn1(network.conv_head(network.blocks(stem)))).flatten(1)

@@ -1,6 +1,6 @@
 """What an image file claims about itself, read from its first bytes without any decoder.
 
-A decoder may allocate the whole canvas as soon as it is opened (libwebp does), so the limits of images.py are
+A decoder may allocate the whole canvas as soon as it is opened (libwebp does), so the limits of `decode` are
 checked on what is read here. Python slices and one regular expression only: nothing here can allocate by a claim.
 """
 

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,7 @@ def features_fingerprint(posts: Iterable[Features]) -> str:
 def rows_by_length(lengths: Sequence[int], max_tokens: int = BATCH_MAX_TOKENS) -> Iterator[list[int]]:
     """Which posts go through the model together: those of like length, the shortest first, those without tokens never.
 
-    lengths     [posts]  in tokens
+    lengths     [posts]  in tokens; of hashtags, which a segmenter reads, in characters
     max_tokens  token places (posts × longest) of those together; a longer post goes alone
     """
     rows: list[int] = []
@@ -105,19 +105,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
-        return type(self)(
-            self.word_ids.to(device),
-            self.mask.to(device),
-            self.char_ids.to(device),
-            self.surface_index.to(device),
-            self.image.to(device),
-            self.has_image.to(device),
-            self.caption_ids.to(device),
-            self.hashtag_ids.to(device),
-            None if self.pieces is None else self.pieces.to(device),
-            None if self.tags is None else self.tags.to(device),
-            None if self.soft_targets is None else self.soft_targets.to(device),
-        )
+        parts = (getattr(self, field.name) for field in fields(self))
+        moved: list[Any] = [None if part is None else part.to(device) for part in parts]
+        return type(self)(*moved)
 
 
 def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int) -> Batch:

@@ -5,7 +5,7 @@ Each fusion takes a mapping modality → [batch, tokens, dimension] and which po
 for: one that is missing, for the whole batch or for a post, takes no part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import torch
@@ -47,7 +47,6 @@ class ModalityAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.dimensions = dict(dimensions)
-        self.modalities = tuple(dimensions)
         self.dimension = dimension
         self.score = score
         self.transforms = nn.ModuleDict({name: nn.Linear(size, dimension) for name, size in dimensions.items()})
@@ -60,12 +59,12 @@ class ModalityAttention(nn.Module):
                  over the modalities that a post has; a missing one weighs 0
         Raises ValueError if a post has none, or a modality is unknown.
         """
-        here = _present(self.modalities, inputs, present)
+        here = _present(self.dimensions, inputs, present)
         like = next(iter(inputs.values()))
         missing = like.new_zeros(*like.shape[:2], self.dimension)
         vectors = [
             self.transforms[name](inputs[name]) * here[:, position].view(-1, 1, 1) if name in inputs else missing
-            for position, name in enumerate(self.modalities)
+            for position, name in enumerate(self.dimensions)
         ]
         scores = self.attention(torch.cat(vectors, dim=2))
         if self.score == "sigmoid":
@@ -85,7 +84,6 @@ class TransformerAttention(nn.Module):
     def __init__(self, dimensions: Mapping[str, int], dimension: int) -> None:
         super().__init__()
         self.dimensions = dict(dimensions)
-        self.modalities = tuple(dimensions)
         self.dimension = dimension
         self.transforms = nn.ModuleDict({name: nn.Linear(size, dimension) for name, size in dimensions.items()})
         self.key = nn.Linear(dimension, dimension)
@@ -93,18 +91,18 @@ class TransformerAttention(nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """As `ModalityAttention.forward`."""
-        here = _present(self.modalities, inputs, present)
+        here = _present(self.dimensions, inputs, present)
         like = next(iter(inputs.values()))
         missing = like.new_zeros(*like.shape[:2], self.dimension)
         vectors = torch.stack(
-            [self.transforms[name](inputs[name]) if name in inputs else missing for name in self.modalities], dim=2
+            [self.transforms[name](inputs[name]) if name in inputs else missing for name in self.dimensions], dim=2
         )
         scores = self.query(torch.tanh(self.key(vectors))).squeeze(3)
         weights = scores.masked_fill(~here.unsqueeze(1), float("-inf")).softmax(dim=2)
         return (vectors * weights.unsqueeze(3)).sum(dim=2), weights
 
 
-def _present(modalities: Sequence[str], inputs: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+def _present(modalities: Collection[str], inputs: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
     """Which posts have which modality, bool [batch, modalities]; raises ValueError for a post that has none."""
     unknown = set(inputs) - set(modalities)
     if unknown or not inputs:

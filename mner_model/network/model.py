@@ -213,5 +213,6 @@ def _fusion(
         return Concatenation(dimensions)
     if config.fusion == "transformer_attention":
         return TransformerAttention(dimensions, config.fused_dimension)
-    score = "sigmoid" if config.fusion == "attention" else "linear"
-    return ModalityAttention(dimensions, config.fused_dimension, score)  # type: ignore[arg-type]
+    return ModalityAttention(
+        dimensions, config.fused_dimension, "sigmoid" if config.fusion == "attention" else "linear"
+    )

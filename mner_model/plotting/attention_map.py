@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from mner_model.plotting.plots import PlotError
+from mner_model.plotting.figures import PlotError
 from mner_model.predictor import Document, ModalityWeights, Predictor
 from mner_model.text.labels import Span
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mner_model.plotting.attention_map import AttentionMap
+from mner_model.plotting.figures import new_figure, save_figure
 from mner_model.plotting.glyphs import drawable, shortened
-from mner_model.plotting.plots import new_figure, save_figure
 from mner_model.text.labels import Span
 
 _MOST_TOKENS_A_ROW = 12

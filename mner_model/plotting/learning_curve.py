@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeGuard
 
-from mner_model.plotting.plots import PlotError, new_figure, save_figure
+from mner_model.plotting.figures import PlotError, new_figure, save_figure
+from mner_model.plotting.glyphs import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _brief(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:59]}…"
+    return "nothing" if value is None else shortened(repr(value), 60)
 
 
 def save_learning_curve(curve: LearningCurve, path: Path) -> None:

@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mner_model.checkpoints.checkpoint import check_destination, folder_fingerprint, model_choices, training_story
+from mner_model.checkpoints.checkpoint import check_destination, folder_fingerprint
+from mner_model.checkpoints.config_file import model_choices, training_story
 from mner_model.config import ConfigError, TrainingConfig, two_choices
-from mner_model.data.examples import Example, read_conll, set_name
+from mner_model.data.examples import Example, captions_beside, read_conll, set_name
 from mner_model.network.text_encoder import TextEncoder, check_extra
 from mner_model.presets import variant_fields
 from mner_model.reporting.plan import Run
@@ -26,7 +27,7 @@ from mner_model.text.labels import TagSet
 from mner_model.text.vocabulary import WordVectors, read_vectors
 from mner_model.training.posts import check_targets
 from mner_model.training.precision import precision_of
-from mner_model.training.run import Sources, captions_beside, check_words, tell_of_shared
+from mner_model.training.run import Sources, check_words, tell_of_shared
 from mner_model.training.soft_target_file import read_soft_targets
 from mner_model.training.story import posts_story, soft_targets_story, text_encoder_story, vectors_story
 
@@ -120,7 +121,7 @@ class _Asked:
 
     def _read_vectors(self, file: Path) -> WordVectors:
         self._say(f"reading {file.name}, to know what it has")
-        return WordVectors(*read_vectors(file, self._most_words))
+        return read_vectors(file, self._most_words)
 
     def _text_encoder(self, name: str) -> dict[str, Any] | None:
         return text_encoder_story(TextEncoder.pretrained(name))

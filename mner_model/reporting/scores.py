@@ -1,7 +1,7 @@
 """Scores of the checkpoints of a report, kept beside them.
 
 What is done already is kept: a report that is stopped goes on, and one with a further preset trains only that one.
-`mner_model.reporting.plan` says which trainings, `report_check` what they can be refused for, `report_page` prints.
+`reporting.plan` says which trainings, `reporting.check` what they can be refused for, `reporting.page` prints.
 """
 
 import json
@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mner_model.checkpoints.checkpoint import training_story
+from mner_model.checkpoints.config_file import training_story
 from mner_model.config import ConfigError
-from mner_model.data.examples import captions_fingerprint, fingerprint, read_conll, set_name
+from mner_model.data.examples import captions_beside, captions_fingerprint, fingerprint, read_conll, set_name
 from mner_model.evaluation.run import evaluate_checkpoint, features_fingerprint
 from mner_model.files.saved_file import saved_file
 from mner_model.predictor import Predictor
 from mner_model.reporting.results import Measured, ResultsError, training_in_short
-from mner_model.training.run import captions_beside
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ also brings the frequencies of all words that end and begin with it, so the netw
 
 import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from mner_model.network.batch import rows_by_length
 from mner_model.network.encoders import BiLSTM
 from mner_model.segmenter.words import Lexicon
 from mner_model.text.vocabulary import PADDING, UNKNOWN
@@ -22,7 +23,7 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789_"
 _IDS = {character: id_ for id_, character in enumerate(ALPHABET, start=2)}
 _CASES = 5  # padding, lower, upper, digit, other
 _LONGEST_WORD = 12
-_CHARACTERS_PER_CALL = 4_096
+_CHARACTERS_PER_CALL = 4_096  # padded
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,6 @@ class GapConfig:
     widths: tuple[int, ...] = (3, 5, 7)
     hidden: int = 96
     dropout: float = 0.2
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for the model's folder."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,7 @@ class GapModel(nn.Module):
     def gap_logits(self, hashtags: Sequence[str], lexicon: Lexicon) -> list[list[float]]:
         """Log odds of a space in each gap, one list a hashtag, one number fewer than it has characters."""
         logits: list[list[float]] = [[] for _ in hashtags]
-        for indices in _calls(hashtags):
+        for indices in rows_by_length(list(map(len, hashtags)), _CHARACTERS_PER_CALL):
             rows = self(in_numbers([hashtags[index] for index in indices], lexicon)).tolist()
             for index, row in zip(indices, rows, strict=True):
                 logits[index] = row[: len(hashtags[index]) - 1]
@@ -138,13 +135,3 @@ def _plain_letter(character: str) -> str:
 def _character_ids(character: str) -> tuple[int, int]:
     cases = (character.islower(), character.isupper(), character.isdigit(), True)
     return _IDS.get(_plain_letter(character), UNKNOWN), 1 + cases.index(True)
-
-
-def _calls(hashtags: Sequence[str]) -> list[list[int]]:
-    """Hashtags of like length together, as many as a call's padded characters allow."""
-    calls: list[list[int]] = []
-    for index in sorted(range(len(hashtags)), key=lambda index: len(hashtags[index])):
-        if not calls or (len(calls[-1]) + 1) * len(hashtags[index]) > _CHARACTERS_PER_CALL:
-            calls.append([])
-        calls[-1].append(index)
-    return calls

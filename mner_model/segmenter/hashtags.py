@@ -9,8 +9,10 @@ English; letters of other scripts are parted only where a capital follows a smal
 import json
 import lzma
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib import resources
 from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -128,7 +130,7 @@ class HashtagSegmenter:
             (folder / FORUM_WORDS_FILE).write_bytes(lzma.compress(forums.encode()))
         config = {
             "format": FORMAT_WITHOUT_PAIRS if self.pairs is None else FORMAT,
-            "gaps": self.gaps.config.to_json(),
+            "gaps": asdict(self.gaps.config),
             "ranked_words": len(self.lexicon.ranked),
             "weights": _rounded(self.weights),
             **({} if self.pairs is None else {"ranking": _rounded(self.ranking)}),
@@ -151,7 +153,7 @@ class HashtagSegmenter:
         """What the gap model says alone, a space wherever it is likelier than none: for comparison."""
         filled = [hashtag for hashtag in hashtags if hashtag]
         logits = iter(self.gaps.gap_logits(filled, self.lexicon))
-        return [_split(hashtag, next(logits)) if hashtag else [] for hashtag in hashtags]
+        return [split_where_likely(hashtag, next(logits)) if hashtag else [] for hashtag in hashtags]
 
     def _words(self, hashtag: str, logits: Sequence[float]) -> list[str]:
         scores = self.scores(hashtag, logits)
@@ -231,26 +233,14 @@ def best_paths(scores: Mapping[Candidate, float], length: int, count: int) -> li
     """
     # of each end the best ways to it: sum, where the last word starts, and which of the ways to that start
     best: dict[int, list[tuple[float, int, int]]] = {0: [(0.0, 0, 0)]}
-    for end, ending in groupby(scores.items(), key=_end):
+    for end, ending in groupby(scores.items(), key=lambda scored: scored[0][1]):
         ways = [
             (total + score, start, place)
             for (start, _), score in ending
             for place, (total, _, _) in enumerate(best[start])
         ]
-        best[end] = sorted(ways, key=_negated_sum)[:count] if count > 1 else [max(ways, key=_sum)]
+        best[end] = sorted(ways, key=itemgetter(0), reverse=True)[:count]  # the first of equals stays the first
     return [(best[length][place][0], _path(best, length, place)) for place in range(len(best[length]))]
-
-
-def _end(scored: tuple[Candidate, float]) -> int:
-    return scored[0][1]
-
-
-def _sum(way: tuple[float, int, int]) -> float:
-    return way[0]
-
-
-def _negated_sum(way: tuple[float, int, int]) -> float:
-    return -way[0]
 
 
 def _path(best: Mapping[int, Sequence[tuple[float, int, int]]], end: int, place: int) -> list[Candidate]:
@@ -262,7 +252,8 @@ def _path(best: Mapping[int, Sequence[tuple[float, int, int]]], end: int, place:
     return path[::-1]
 
 
-def _split(hashtag: str, logits: Sequence[float]) -> list[str]:
+def split_where_likely(hashtag: str, logits: Sequence[float]) -> list[str]:
+    """The words of a hashtag with a space in each gap whose log odds are positive."""
     bounds = [0, *(at for at, logit in enumerate(logits, start=1) if logit > 0), len(hashtag)]
     return [hashtag[start:end] for start, end in pairwise(bounds)]
 

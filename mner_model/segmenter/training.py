@@ -27,6 +27,7 @@ from mner_model.segmenter.hashtags import (
     best_paths,
     candidate_features,
     path_features,
+    split_where_likely,
 )
 from mner_model.segmenter.pairs import WebCounts, WordPairs, count_pairs
 from mner_model.segmenter.ranking import RankingFitter, ShortList
@@ -262,7 +263,7 @@ class SegmenterTrainer:
     def _exact_by_logits(self, logits: Sequence[Sequence[float]]) -> float:
         """Share of hashtags that come out right if a space goes where its log odds are positive."""
         right = (
-            gold.is_exact(_pieces(gold.hashtag, [at for at, logit in enumerate(of_hashtag, start=1) if logit > 0]))
+            gold.is_exact(split_where_likely(gold.hashtag, of_hashtag))
             for gold, of_hashtag in zip(self._gold, logits, strict=True)
         )
         return sum(right) / len(self._gold)
@@ -273,17 +274,22 @@ def lexicon_words(ranked: Sequence[str]) -> list[str]:
 
     Lists made for other ends leave out single letters; "a" and "i" are words and go first where they are missing.
     """
-    kept = (word.lower() for word in ranked if word.isascii() and word.isalnum() and 1 < len(word) <= LONGEST_WORD)
-    return list(dict.fromkeys(("a", "i", *kept)))
+    return list(dict.fromkeys(("a", "i", *(word.lower() for word in ranked if _fits(word)))))
 
 
 def forum_words_beside(ranked: Sequence[str], forum_words: Mapping[str, float]) -> dict[str, float]:
     """Of forum words those that a hashtag can hold, that are not ranked and not the rarest; to a tenth."""
     known = set(ranked)
-    kept = (word for word in forum_words if word.isascii() and word.isalnum() and 1 < len(word) <= LONGEST_WORD)
     return {
-        word: round(value, 1) for word in kept if (value := forum_words[word]) > _RAREST_IN_FORUMS and word not in known
+        word: round(value, 1)
+        for word, value in forum_words.items()
+        if _fits(word) and value > _RAREST_IN_FORUMS and word not in known
     }
+
+
+def _fits(word: str) -> bool:
+    """Whether a hashtag can hold it; single letters are not looked for."""
+    return word.isascii() and word.isalnum() and 1 < len(word) <= LONGEST_WORD
 
 
 def _pieces(hashtag: str, cuts: Sequence[int]) -> list[str]:

@@ -105,18 +105,19 @@ def count_forms(posts: Iterable[Tokens]) -> Counter[str]:
     return Counter(form for tokens in posts for form in tokens.forms if form not in SPECIAL_FORMS)
 
 
-def alphabet_of(posts: Iterable[Tokens], minimum: int = 2) -> Alphabet:
-    """The characters that occur at least `minimum` times, in code-point order."""
+def alphabet_of(posts: Iterable[Tokens]) -> Alphabet:
+    """The characters that occur at least twice, in code-point order."""
     counts = Counter(character for tokens in posts for surface in tokens.surfaces for character in surface)
-    return Alphabet("".join(sorted(character for character, count in counts.items() if count >= minimum)))
+    return Alphabet("".join(sorted(character for character, count in counts.items() if count >= 2)))
 
 
-def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str], npt.NDArray[np.float32]]:
+def read_vectors(path: str | Path, limit: int | None = None) -> WordVectors:
     """Reads word vectors in GloVe's text format (a word and its numbers a line), plain, .gz or .xz.
 
     A first line as word2vec writes it, how many words and how many numbers each, is left out.
 
-    returns  words and float32 [words, dimension], in the file's order (most frequent first, as such files are)
+    limit  most words to read, from the file's beginning (most frequent first, as such files are); None for all
+
     Raises VectorsError with the line where the dimension changes, a number is none or not finite, a byte is not UTF-8,
     or a word comes again.
     """
@@ -141,7 +142,7 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
         raise VectorsError(f"{path}:{first + at}: expected finite numbers, {words[at]!r} has one that is not")
     if len(set(words)) < len(words):
         raise VectorsError(f"{path}:{_repeated(words, first)}")
-    return words, vectors
+    return WordVectors(words, vectors)
 
 
 def _repeated(words: Iterable[str], first_line: int) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Self
 
 from mner_model.captioning.image_reader import CaptionerConfig, load_image_reader
-from mner_model.checkpoints.checkpoint import CONFIG_FILE, check_destination
+from mner_model.checkpoints.checkpoint import check_destination
+from mner_model.checkpoints.config_file import CONFIG_FILE
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
-from mner_model.data.examples import DataError, Example, read_conll, repairs, set_name
+from mner_model.data.examples import DataError, Example, captions_beside, read_conll, repairs, set_name
 from mner_model.imaging.encoder import ImageEncoderConfig
 from mner_model.imaging.words import check_image_encoder
 from mner_model.network.text_encoder import TextEncoder
@@ -100,7 +101,7 @@ class _Data:
         model.check_vectors(sources.vectors)
         if model.in_words and sources.vectors is not None:
             say(f"reading {sources.vectors.name}")
-            vectors = WordVectors(*read_vectors(sources.vectors, sources.words))
+            vectors = read_vectors(sources.vectors, sources.words)
             check_words(sources.vectors, sources.words, vectors)
         if model.text_encoder:
             say(f"reading {model.text_encoder}")
@@ -158,12 +159,6 @@ def check_words(file: Path, asked: int | None, vectors: WordVectors) -> None:
     """Raises ConfigError where a file has fewer words than are asked for: tables tell trainings apart by the number."""
     if asked is not None and len(vectors.forms) < asked:
         raise ConfigError(f"--words {asked}: expected at most the {len(vectors.forms):,} that {file} has")
-
-
-def captions_beside(file: Path) -> Path | None:
-    """The captions of a file's images: FILE.captions.tsv beside FILE.txt; None where there are none."""
-    captions = file.with_suffix(".captions.tsv")
-    return captions if captions.exists() else None
 
 
 def tell_of_shared(posts: Sequence[Example], train: Iterable[Example], of: str, say: Callable[[str], None]) -> None:

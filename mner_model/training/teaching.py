@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -31,8 +31,8 @@ class Teachers:
                 )
 
     @classmethod
-    def load(cls, folders: Iterable[Path | None], device: torch.device | str = "cpu") -> "Teachers":
-        """Reads checkpoints, None being the one in the package; raises CheckpointError for one that cannot be had."""
+    def load(cls, folders: Iterable[Path], device: torch.device) -> Self:
+        """Reads checkpoints; raises CheckpointError for one that cannot be had."""
         return cls([load_checkpoint(folder, device) for folder in folders], device)
 
     def teach(

@@ -23,12 +23,13 @@ from mner_model.network.batch import Features, rows_by_length
 from mner_model.network.model import MultimodalTagger
 from mner_model.network.text_encoder import TextEncoder
 from mner_model.preprocessing import Preprocessing
+from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.segmenter.hashtags import HashtagSegmenter
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import WordVectors, alphabet_of, trained_vocabulary
 from mner_model.training.posts import TrainingReader, check_targets
 from mner_model.training.soft_target_file import TaughtPosts
-from mner_model.training.step import TrainingDiverged, TrainingStep
+from mner_model.training.step import TrainingStep
 from mner_model.training.story import (
     EpochReport,
     plain,
@@ -37,8 +38,6 @@ from mner_model.training.story import (
     text_encoder_story,
     vectors_story,
 )
-
-__all__ = ["EpochReport", "Trainer", "TrainingDiverged", "predict_word_tags"]
 
 _UNKNOWN_DEVIATION = 0.3  # of a first vector for a word without a pretrained one; about that of GloVe's own
 _SAVE_EVERY_S = 600.0
@@ -87,8 +86,8 @@ class Trainer:
         about_text = text_encoder_story(text)  # before it is trained
         alphabet = alphabet_of(example.tokens for example in train)
         vocabulary, trained = trained_vocabulary([example.tokens for example in train], vectors)
-        segmenter = HashtagSegmenter.load() if "hashtag" in model_config.modalities else None
-        self.preprocessing = Preprocessing.of(model_config, vocabulary, alphabet, pieces, segmenter)
+        hashtags = HashtagReader(HashtagSegmenter.load()) if "hashtag" in model_config.modalities else None
+        self.preprocessing = Preprocessing(model_config, vocabulary, alphabet, pieces, hashtags)
         self.model = MultimodalTagger(
             model_config,
             words=len(vocabulary),

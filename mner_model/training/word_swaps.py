@@ -8,27 +8,26 @@ What the new post means may be another thing than before, so only a teacher can 
 """
 
 import random
-from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from mner_model.text.tokenizer import tokenize
-from mner_model.text.vocabulary import SPECIAL_FORMS
+from mner_model.text.vocabulary import SPECIAL_FORMS, WordVectors
+
+_WORDS = 50_000  # that take part
 
 
 class WordSwaps:
     """Neighbours of words by the cosine of their vectors."""
 
-    def __init__(
-        self, forms: Sequence[str], vectors: npt.NDArray[np.float32], words: int = 50_000, neighbours: int = 12
-    ) -> None:
-        """forms, vectors: as `read_vectors` gives them; the first `words` alphabetic ones take part."""
-        rows = [row for row, form in enumerate(forms) if form.isalpha() and form not in SPECIAL_FORMS][:words]
+    def __init__(self, vectors: WordVectors, neighbours: int = 12) -> None:
+        """The first 50,000 alphabetic words take part; `neighbours`: how many of each."""
+        forms = vectors.forms
+        rows = [row for row, form in enumerate(forms) if form.isalpha() and form not in SPECIAL_FORMS][:_WORDS]
         self._forms = [forms[row] for row in rows]
         self._row_of = {form: row for row, form in enumerate(self._forms)}
-        lengths = np.linalg.norm(vectors[rows], axis=1, keepdims=True)
-        self._vectors = vectors[rows] / np.maximum(lengths, 1e-9)
+        lengths = np.linalg.norm(vectors.vectors[rows], axis=1, keepdims=True)
+        self._vectors = vectors.vectors[rows] / np.maximum(lengths, 1e-9)
         self._neighbours = min(neighbours, len(rows) - 1)
         self._known: dict[int, list[int]] = {}
 

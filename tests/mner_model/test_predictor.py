@@ -223,7 +223,7 @@ def reads_people_in_images(leaning: float) -> Checkpoint:
         model.emission.weight[person, 2] = 1.0  # after the word's two numbers
         model.emission.bias[person] = leaning
         model.emission.bias[model.tagset.index("O")] = 2.0
-    preprocessing = Preprocessing(Vocabulary([]), Alphabet("a"), 2)
+    preprocessing = Preprocessing(config, Vocabulary([]), Alphabet("a"))
     return Checkpoint("people in images", model.eval(), preprocessing)
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 
+from mner_model.config import ModelConfig
 from mner_model.preprocessing import Preprocessing
+from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.segmenter.hashtags import HashtagSegmenter
-from mner_model.segmenter.post_hashtags import HashtagReader
 from mner_model.text.tokenizer import tokenize
 from mner_model.text.vocabulary import UNKNOWN, Alphabet, Vocabulary
 
@@ -16,7 +17,8 @@ CAPTION = "A dog on the sunny Beach with a dog"
 @pytest.fixture(scope="module")
 def reads_all() -> Preprocessing:
     hashtags = HashtagReader(HashtagSegmenter.load())
-    return Preprocessing(WORDS, ALPHABET, 2, caption_as_modality=True, hashtags=hashtags)
+    config = ModelConfig(modalities=("word", "caption", "hashtag"))
+    return Preprocessing(config, WORDS, ALPHABET, hashtags=hashtags)
 
 
 def test_captions_give_the_words_that_say_what_is_seen_and_hashtags_theirs(reads_all: Preprocessing) -> None:
@@ -32,7 +34,7 @@ def test_a_caption_that_says_nothing_is_none(reads_all: Preprocessing, caption: 
 
 
 def test_what_a_tagger_does_not_read_is_not_in_its_numbers() -> None:
-    features = Preprocessing(WORDS, ALPHABET, 2).features(tokenize("hi #GoodMorning"), caption=CAPTION)
+    features = Preprocessing(ModelConfig(), WORDS, ALPHABET).features(tokenize("hi #GoodMorning"), caption=CAPTION)
     assert (features.caption_ids, features.hashtag_ids) == ((), ())
 
 

@@ -15,7 +15,8 @@ from mner_model.config import ConfigError
 from mner_model.network.text_encoder import TextEncoder
 from mner_model.presets import PRESETS, preset
 from mner_model.reporting.results import Measured
-from mner_model.training.trainer import EpochReport, Trainer
+from mner_model.training.story import EpochReport
+from mner_model.training.trainer import Trainer
 
 SMALL = {"word_dimension": 12, "image_dimension": 12, "hidden": 16, "char_hidden": 8, "fused_dimension": 16}
 SMALL |= {"word_hidden": 8, "side_hidden": 8}

@@ -14,8 +14,9 @@ from torchvision import models
 from mner_model.captioning.captioner import Captioner, caption_text
 from mner_model.captioning.decoder import END, START, CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.errors import CheckpointError
-from mner_model.imaging.encoder import ImageEncoder, ImageEncoderConfig, ImageEncoderError
+from mner_model.imaging.encoder import ImageEncoder, ImageEncoderConfig
 from mner_model.imaging.grid import GridEncoder
+from mner_model.imaging.weights import ImageEncoderError
 from mner_model.text.tokenizer import tokenize
 from mner_model.text.vocabulary import PADDING, UNKNOWN
 

@@ -7,14 +7,9 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from mner_model.checkpoints.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    default_checkpoint,
-    load_checkpoint,
-    model_choices,
-    training_story,
-)
+from mner_model.checkpoints.checkpoint import Checkpoint, default_checkpoint, load_checkpoint
+from mner_model.checkpoints.config_file import model_choices, training_story
+from mner_model.errors import CheckpointError
 from mner_model.predictor import Document, Predictor
 
 TEXT = "flying to Oslo on monday"

@@ -16,7 +16,8 @@ from mner_model.files.training_state import TrainingStateError, load_state, rand
 from mner_model.text.vocabulary import WordVectors
 from mner_model.training import trainer as train_module
 from mner_model.training.step import TrainingStep
-from mner_model.training.trainer import EpochReport, Trainer
+from mner_model.training.story import EpochReport
+from mner_model.training.trainer import Trainer
 
 CONFIG = TrainingConfig(epochs=2, batch_posts=8, learning_rate=1e-2, average_decay=0.9)
 

@@ -14,14 +14,8 @@ from torchvision import models
 from mner_model.cli import main
 from mner_model.imaging.decoding import decode
 from mner_model.imaging.efficientnet_lite import EfficientNetLite0, rename_ported_keys
-from mner_model.imaging.encoder import (
-    ImageEncoder,
-    ImageEncoderConfig,
-    ImageEncoderError,
-    imagenet_labels,
-    label_words,
-)
-from mner_model.imaging.weights import fold_batch_norm
+from mner_model.imaging.encoder import ImageEncoder, ImageEncoderConfig, imagenet_labels, label_words
+from mner_model.imaging.weights import ImageEncoderError, fold_batch_norm
 
 PHOTOS = Path(__file__).parents[4] / "shared" / "data" / "photos"
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mner_model.imaging.encoder import ImageEncoderConfig, ImageEncoderError
+from mner_model.imaging.encoder import ImageEncoderConfig
+from mner_model.imaging.weights import ImageEncoderError
 from mner_model.imaging.words import caption_words, check_image_encoder, label_vectors, words_vector
 from mner_model.network.encoders import WordEncoder
 from mner_model.text.vocabulary import SPECIAL_FORMS, Vocabulary

@@ -6,18 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mner_model.config import ModelConfig
 from mner_model.network.batch import Features, collate, rows_by_length
 from mner_model.preprocessing import Preprocessing
 from mner_model.text.tokenizer import tokenize
 from mner_model.text.vocabulary import PADDING, Alphabet, Vocabulary
 
+CONFIG = ModelConfig(image_dimension=2)
 ALPHABET = Alphabet("abc")
 VOCABULARY = Vocabulary(["a", "b"])
 
 
 def post(text: str, image: float | None = None) -> Features:
     embedding = None if image is None else np.full(2, image, dtype=np.float32)
-    return Preprocessing(VOCABULARY, ALPHABET, 2).features(tokenize(text), embedding)
+    return Preprocessing(CONFIG, VOCABULARY, ALPHABET).features(tokenize(text), embedding)
 
 
 def test_each_surface_of_a_batch_is_spelled_once() -> None:

@@ -104,7 +104,8 @@ def test_a_tagger_with_a_text_encoder_learns_and_its_checkpoint_tags_alike(train
 
 
 def test_leaving_the_image_out_leaves_its_caption_out(trained: Checkpoint) -> None:
-    reads_captions = replace(trained, preprocessing=replace(trained.preprocessing, caption_as_segment=True))
+    config = replace(trained.model.config, text_reads_captions=True)
+    reads_captions = replace(trained, preprocessing=replace(trained.preprocessing, config=config))
     predictor = Predictor(reads_captions, None, torch.device("cpu"))
     text = "flying to Lima on monday"
     captioned = Document(text, caption="a dog for lunch")

@@ -19,7 +19,7 @@ from mner_model.plotting import glyphs
 from mner_model.plotting.attention_map import AttentionMap
 from mner_model.plotting.attention_picture import attention_figure, save_attention_picture
 from mner_model.plotting.attention_terminal import half_blocks, heat_map_table, print_attention
-from mner_model.plotting.plots import PlotError
+from mner_model.plotting.figures import PlotError
 from mner_model.predictor import Document, ModalityWeights, Predictor
 from mner_model.text.labels import Span
 

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 
-from mner_model.checkpoints.checkpoint import training_story
+from mner_model.checkpoints.config_file import training_story
 from mner_model.checkpoints.provenance import code_fingerprint
 from mner_model.cli import main
 from mner_model.files.training_state import TrainingStateError

@@ -41,7 +41,7 @@ def test_a_long_word_keeps_its_ends() -> None:
 
 
 def test_rare_characters_are_left_out_of_the_alphabet() -> None:
-    assert alphabet_of([tokenize("aab bZ")], minimum=2).characters == "ab"
+    assert alphabet_of([tokenize("aab bZ")]).characters == "ab"
 
 
 def test_forms_are_counted_without_the_special_ones() -> None:
@@ -55,24 +55,24 @@ def test_vectors_are_read_from_plain_and_packed_files(
     path = tmp_path / f"vectors.{suffix}"
     with open_(path, "wt") as file:  # type: ignore[attr-defined]
         file.write(GLOVE)
-    words, vectors = read_vectors(path)
-    assert words == ["the", "rio"]
-    assert vectors.tolist() == [[0.5, -1], [0.25, 2]]
-    assert vectors.dtype == np.float32
-    assert read_vectors(path, limit=1)[0] == ["the"]
+    read = read_vectors(path)
+    assert read.forms == ["the", "rio"]
+    assert read.vectors.tolist() == [[0.5, -1], [0.25, 2]]
+    assert read.vectors.dtype == np.float32
+    assert read_vectors(path, limit=1).forms == ["the"]
 
 
 @pytest.mark.parametrize("limit", [None, 1])
 def test_a_header_as_word2vec_writes_it_is_left_out(tmp_path: Path, limit: int | None) -> None:
     (tmp_path / "v.txt").write_text("2 2\n" + GLOVE)
-    words, vectors = read_vectors(tmp_path / "v.txt", limit)
-    assert words == ["the", "rio"][:limit]
-    assert vectors.tolist() == [[0.5, -1], [0.25, 2]][:limit]
+    read = read_vectors(tmp_path / "v.txt", limit)
+    assert read.forms == ["the", "rio"][:limit]
+    assert read.vectors.tolist() == [[0.5, -1], [0.25, 2]][:limit]
 
 
 def test_a_number_with_a_vector_is_a_word_and_no_header(tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("1999 2\nrio 3\n")
-    assert read_vectors(tmp_path / "v.txt")[0] == ["1999", "rio"]
+    assert read_vectors(tmp_path / "v.txt").forms == ["1999", "rio"]
 
 
 @pytest.mark.parametrize(

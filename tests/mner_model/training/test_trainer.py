@@ -13,8 +13,9 @@ from mner_model.data.examples import Example, example_from_words, mention_hash
 from mner_model.network.soft_targets import any_path
 from mner_model.predictor import Document, Predictor
 from mner_model.training.moving_average import MovingAverage
-from mner_model.training.step import TrainingStep
-from mner_model.training.trainer import EpochReport, Trainer, TrainingDiverged
+from mner_model.training.step import TrainingDiverged, TrainingStep
+from mner_model.training.story import EpochReport
+from mner_model.training.trainer import Trainer
 
 # The fixtures of conftest.py hold the made-up posts; they are handed over as callables.
 TrainSmall = Callable[..., Checkpoint]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mner_model.text.tokenizer import tokenize
+from mner_model.text.vocabulary import WordVectors
 from mner_model.training.word_swaps import WordSwaps
 
 FORMS = ["oslo", "bergen", "lima", "dog", "cat", "4", "<url>"]
@@ -11,7 +12,7 @@ VECTORS = np.array([[1, 0], [1, 0.1], [1, 0.5], [0, 1], [0.1, 1], [1, 1], [1, 1]
 
 
 def swaps(neighbours: int = 1) -> WordSwaps:
-    return WordSwaps(FORMS, VECTORS, neighbours=neighbours)
+    return WordSwaps(WordVectors(FORMS, VECTORS), neighbours)
 
 
 def test_the_nearest_words_by_cosine_are_found() -> None:

@@ -12,8 +12,9 @@ from typing import Self
 from mner_model.imaging.decoding import Pixels
 from mner_model.predictor import Document, Prediction, Predictor
 from worker.images.cache import EmbeddingCache
+from worker.images.embedding_codec import Embedding
 from worker.images.fetcher import ImageFetcher
-from worker.images.shared_encoding import Embedding, SharedEncoding
+from worker.images.shared_encoding import SharedEncoding
 from worker.images.stage import ImageStage, PostImage
 from worker.messages.wire import ImageReport, ModelReport, Post
 from worker.settings import Settings

@@ -277,7 +277,7 @@ class Delivery:
             trackers = {
                 partition: tracker
                 for partition, tracker in self._trackers.items()
-                if self._source.is_current(partition, tracker.epoch)
+                if self._is_current(partition, tracker)
             }
             points = {
                 partition: point

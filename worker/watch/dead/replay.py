@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 from worker.delivery.broker import client_options
 from worker.delivery.topics import TopicsUnavailable
 from worker.errors import ExitStatus
-from worker.settings import MENTION_TOPIC_SUFFIXES, Settings
+from worker.settings import Settings
 from worker.watch.dead.letter import DeadLetter
 from worker.watch.dead.listing import LetterSelection, selected_letters
 from worker.watch.dead.report import Report, WhyNot, by_kind
@@ -140,8 +140,7 @@ def _why_not(letter: DeadLetter, reader: TopicReader, settings: Settings) -> Why
     if letter.key is None and letter.value is None:
         return WhyNot("neither key nor value", "the letter has neither a key nor a value, and so names no post")
     topic = letter.source.topic
-    entities = settings.entities_topic
-    if topic in {settings.dead_topic, entities, *(entities + suffix for suffix in MENTION_TOPIC_SUFFIXES)}:
+    if topic in {settings.dead_topic, settings.entities_topic, *settings.mention_topics}:
         return WhyNot("not from a topic of posts", f"it says that it came from {topic}, which holds no posts")
     if not reader.partitions_of(topic):
         return WhyNot("no such topic", f"it came from {topic}, which there is no more")

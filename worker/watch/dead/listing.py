@@ -122,7 +122,7 @@ def _print_letter(console: Console, letter: DeadLetter) -> None:
 
 def short_key(letter: DeadLetter) -> str:
     """The key as a line has room for."""
-    key = "no key" if letter.key is None else letter.key.decode("utf-8", "replace")
+    key = "no key" if letter.key_text is None else letter.key_text
     return key if len(key) <= KEY_MAX_CHARACTERS else key[: KEY_MAX_CHARACTERS - 1] + "…"
 
 

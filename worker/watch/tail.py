@@ -3,7 +3,7 @@
 import sys
 import time
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -29,7 +29,7 @@ class Selection:
     """Which records are shown: those with a mention of one of the types whose text the pattern is found in."""
 
     types: frozenset[EntityType] = frozenset()
-    """None: any."""
+    """Empty: any."""
     pattern: regex.Pattern[str] | None = None
 
     @property
@@ -61,11 +61,11 @@ class Selection:
 class TailOptions:
     """What was asked for on the command line."""
 
-    selection: Selection = field(default_factory=Selection)
-    start: Start = "now"
-    count: int | None = None
+    selection: Selection
+    start: Start
+    count: int | None
     """How many to show; None: until Ctrl-C."""
-    follow: bool = True
+    follow: bool
     """Whether to wait for records to come; else it ends with the last that was there when it began."""
 
 

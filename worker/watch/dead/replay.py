@@ -35,9 +35,9 @@ _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 class ReplayOptions:
     """What was asked for on the command line."""
 
-    selection: LetterSelection = field(default_factory=LetterSelection)
-    start: Start = "beginning"
-    dry_run: bool = False
+    selection: LetterSelection
+    start: Start
+    dry_run: bool
     """Tell what would be sent, and send nothing."""
 
 

@@ -21,10 +21,10 @@ class TopOptions:
     """What was asked for on the command line."""
 
     urls: tuple[str, ...]
-    interval_s: float = 2.0
-    once: bool = False
+    interval_s: float
+    once: bool
     """One JSON object, of one interval."""
-    is_own: bool = False
+    is_own: bool
     """Whether nobody named a worker, so that it is the one of these settings on this machine, and no other."""
 
 

@@ -26,7 +26,7 @@ from worker.demo.worker_process import WorkerEnded, WorkerProcess, worker_enviro
 from worker.errors import ExitStatus
 from worker.messages.topics import worker_topics
 from worker.settings import Settings
-from worker.watch.record_view import JsonLines, RecordView, Terminal
+from worker.watch.record_view import view_on_stdout
 from worker.watch.scrape import Scrape
 
 WORKER_READY_TIMEOUT_S = 300.0
@@ -130,7 +130,7 @@ class _Demo:
                 self._options.worker_command, self._worker_env, around.http_port, around.logs / "worker.log"
             )
             worker = await stack.enter_async_context(process)
-            exchange = await stack.enter_async_context(Exchange(self._settings, _view()))
+            exchange = await stack.enter_async_context(Exchange(self._settings, view_on_stdout()))
             with self._progress.step("worker, in a process of its own") as step:
                 await worker.wait_until_ready(WORKER_READY_TIMEOUT_S, step.waiting)
             self._progress.say(
@@ -202,10 +202,3 @@ async def _until_done(task: asyncio.Task[None], alongside: tuple[asyncio.Task[No
     for finished in (*alongside, task):
         if finished.done() and not finished.cancelled():
             finished.result()
-
-
-def _view() -> RecordView:
-    """For people on a terminal, JSON lines for anything else."""
-    if not sys.stdout.isatty():
-        return JsonLines(sys.stdout.buffer)
-    return Terminal(Console(highlight=False))

@@ -21,7 +21,8 @@ from worker.settings import Settings
 from worker.watch.dead.letter import DeadLetter
 from worker.watch.dead.listing import LetterSelection, selected_letters
 from worker.watch.dead.report import Report, WhyNot, by_kind
-from worker.watch.foreground import quiet_clients, run_in_foreground, say
+from worker.watch.foreground import quiet_clients, run_in_foreground
+from worker.watch.output import say
 from worker.watch.reading_start import Start
 from worker.watch.record_view import printable
 from worker.watch.topic_reader import MAX_RECORD_BYTES, TopicReader

@@ -1,16 +1,14 @@
 """What became of each letter that was to be sent again: told as it happens, and summed up."""
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from worker.watch.dead.letter import DeadLetter
-from worker.watch.dead.listing import print_json, short_key
-from worker.watch.foreground import say
+from worker.watch.dead.listing import short_key
+from worker.watch.output import print_json, say, terminal
 from worker.watch.record_view import printable, text_or_base64
 
 
@@ -26,7 +24,7 @@ class Report:
     """JSON lines for programs, one a letter; for people those that were not sent, and the sum of it all."""
 
     def __init__(self, dry_run: bool) -> None:
-        self._console = Console(highlight=False) if sys.stdout.isatty() else None
+        self._console = terminal()
         self._dry_run = dry_run
         self._sent: Counter[str] = Counter()
         self._not_sent: Counter[str] = Counter()

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from worker.demo.embedded import EmbeddedServerFailed, _EmbeddedServer
+from worker.demo.embedded import EmbeddedServer, EmbeddedServerFailed
 
 DEPLOYED = Path(__file__).resolve().parents[1] / "deploy" / "prometheus"
 
@@ -25,7 +25,7 @@ class QueryRefused(RuntimeError):
     """Prometheus did not take a query; the message is its own."""
 
 
-class PrometheusServer(_EmbeddedServer):
+class PrometheusServer(EmbeddedServer):
     """Debian's `prometheus`, or any other on the path."""
 
     name = "prometheus"

@@ -74,9 +74,7 @@ class ServedModel:
         predictor, settings = self.predictor, self._settings
         if predictor.image_fingerprint is None or predictor.image_dimension is None:
             return
-        self._cache = EmbeddingCache.from_settings(
-            settings, predictor.image_fingerprint, predictor.image_dimension, self._metrics
-        )
+        self._cache = EmbeddingCache(settings, predictor.image_fingerprint, predictor.image_dimension, self._metrics)
         await self._cache.start()
         self._encoder = MicroBatcher[Pixels, Embedding](
             lambda images: list(predictor.encode_images(images)),

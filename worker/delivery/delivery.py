@@ -86,14 +86,14 @@ class Delivery:
         *,
         metrics: Metrics,
         health: HealthState,
-        limits: Limits | None = None,
+        limits: Limits,
     ) -> None:
         self._source = source
         self._pipeline = pipeline
         self._publisher = publisher
         self._metrics = metrics
         self._health = health
-        self._limits = limits or Limits()
+        self._limits = limits
         self._trackers: dict[Partition, OffsetTracker] = {}
         self._waiting: deque[Slice] = deque()
         self._batches: dict[asyncio.Task[None], Batch] = {}

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -22,3 +23,8 @@ def print_json(row: dict[str, Any]) -> None:
 def say(message: str) -> None:
     """A line beside the data, on standard error."""
     print(printable(message), file=sys.stderr, flush=True)
+
+
+def by_kind(counts: Counter[str]) -> str:
+    """Most frequent first, as in `too large 3, no such topic 1`."""
+    return ", ".join(f"{kind} {count:,}" for kind, count in counts.most_common())

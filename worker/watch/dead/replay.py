@@ -20,9 +20,9 @@ from worker.errors import ExitStatus
 from worker.settings import Settings
 from worker.watch.dead.letter import DeadLetter
 from worker.watch.dead.listing import LetterSelection, selected_letters
-from worker.watch.dead.report import Report, WhyNot, by_kind
+from worker.watch.dead.report import Report, WhyNot, by_topic
 from worker.watch.foreground import quiet_clients, run_in_foreground
-from worker.watch.output import say
+from worker.watch.output import by_kind, say
 from worker.watch.reading_start import Start
 from worker.watch.record_view import printable
 from worker.watch.topic_reader import MAX_RECORD_BYTES, TopicReader
@@ -51,9 +51,8 @@ class _Plan:
     ends: Mapping[TopicPartition, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        sent = " and ".join(f"{count:,} to {topic}" for topic, count in self.topics.items())
         refused = f"; {self.refused.total():,} cannot be sent ({by_kind(self.refused)})" if self.refused else ""
-        return f"{sent or 'none'}{refused}"
+        return f"{by_topic(self.topics)}{refused}"
 
 
 def run_replay(settings: Settings, options: ReplayOptions, confirm: Callable[[str], bool] | None) -> ExitStatus:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from worker.watch.dead.letter import DeadLetter
 from worker.watch.dead.listing import short_key
-from worker.watch.output import print_json, say, terminal
+from worker.watch.output import by_kind, print_json, say, terminal
 from worker.watch.record_view import printable, text_or_base64
 
 
@@ -65,9 +65,8 @@ class Report:
     def summary(self, dead_topic: str) -> None:
         """How many were sent where, and how many were not, and why."""
         what = "would be sent again" if self._dry_run else "sent again"
-        sent = " and ".join(f"{count:,} to {topic}" for topic, count in self._sent.items()) or "none"
         not_sent = f"; {self._not_sent.total():,} not sent ({by_kind(self._not_sent)})" if self._not_sent else ""
-        say(f"{dead_topic}: {what}: {sent}{not_sent}")
+        say(f"{dead_topic}: {what}: {by_topic(self._sent)}{not_sent}")
 
     def _line(self, letter: DeadLetter, text: str, style: str) -> None:
         assert self._console is not None
@@ -80,6 +79,6 @@ def _place(letter: DeadLetter) -> dict[str, int]:
     return {"partition": letter.place.partition, "offset": letter.place.offset}
 
 
-def by_kind(counts: Counter[str]) -> str:
-    """Most frequent first, as in `too large 3, no such topic 1`."""
-    return ", ".join(f"{kind} {count:,}" for kind, count in counts.most_common())
+def by_topic(counts: Counter[str]) -> str:
+    """As in `3 to posts and 1 to posts.old`; `none` of nothing."""
+    return " and ".join(f"{count:,} to {topic}" for topic, count in counts.items()) or "none"

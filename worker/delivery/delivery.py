@@ -20,7 +20,7 @@ from worker.delivery.offset_tracker import CommitPoint, OffsetTracker
 from worker.delivery.positions import Fetch, Partition
 from worker.delivery.publisher import Publisher
 from worker.errors import DeadReason
-from worker.messages.wire import ConsumedRecord, Outcome
+from worker.messages.records import ConsumedRecord, Outcome
 from worker.telemetry import logs, tracing
 from worker.telemetry.health import HealthState
 from worker.telemetry.metrics import Metrics

@@ -19,17 +19,15 @@ from mner_model.posts.record import (
     EntityType,
     ImageReport,
     ModelReport,
-    entity_id,
     entity_record,
 )
 from mner_model.posts.refusals import PostRefused, shown
 from worker.errors import DeadReason, Rejected
-from worker.messages.records import ConsumedRecord, Outcome, OutcomeKind, OutgoingMessage, tombstone
+from worker.messages.records import ConsumedRecord, Outcome, OutgoingMessage, tombstone
 
 __all__ = [
     "POST_MAX_BYTES",
     "ConsumedRecord",
-    "DeadReason",
     "Entity",
     "EntityRecord",
     "EntityType",
@@ -39,12 +37,10 @@ __all__ = [
     "Message",
     "ModelReport",
     "Outcome",
-    "OutcomeKind",
     "OutgoingMessage",
     "Post",
     "dead_letter",
     "decode_post",
-    "entity_id",
     "entity_record",
     "format_timestamp",
     "from_milliseconds",

@@ -30,9 +30,9 @@ class PrometheusServer(EmbeddedServer):
 
     name = "prometheus"
 
-    def __init__(self, directory: Path, config: Mapping[str, Any], port: int | None = None) -> None:
+    def __init__(self, directory: Path, config: Mapping[str, Any]) -> None:
         """config: as prometheus.yml, its rule files named absolutely; see `local_config`."""
-        super().__init__(directory, port)
+        super().__init__(directory)
         self._config = config
 
     @property

@@ -112,7 +112,7 @@ class ImageStage:
         distinct = [source for source in dict.fromkeys(sources.values()) if source is not None]
         found = await self._cached(distinct)
         loading = {
-            asyncio.create_task(self._decode(source, inline.get(source))): source
+            asyncio.create_task(self._decoded_or_refused(source, inline.get(source))): source
             for source in distinct
             if source not in found
         }
@@ -160,10 +160,10 @@ class ImageStage:
             if digest in embeddings
         }
 
-    async def _decode(self, source: _Source, data: bytes | None) -> _Decoded | ImageRefused:
+    async def _decoded_or_refused(self, source: _Source, data: bytes | None) -> _Decoded | ImageRefused:
         try:
             if data is not None:
-                return await self._decoded(data, source.digest)
+                return await self._decode(data, source.digest)
             return await self._load(source.url or "")
         except ImageRefused as refused:
             return refused
@@ -193,9 +193,9 @@ class ImageStage:
         async with self._places.at(_host(url)):
             with self._metrics.stage("fetch"), tracing.stage("image fetch"):
                 data = await self._fetcher.fetch(url)
-            return await self._decoded(data, None)
+            return await self._decode(data, None)
 
-    async def _decoded(self, data: bytes, digest: str | None) -> _Decoded:
+    async def _decode(self, data: bytes, digest: str | None) -> _Decoded:
         with self._metrics.stage("decode"), tracing.stage("image decode"):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._threads, self._decode_bytes, data, digest)

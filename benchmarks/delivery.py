@@ -55,7 +55,7 @@ def ours(bootstrap: str, posts: str, out: str, *, codec: bool = False) -> int:
 
     from worker import app
     from worker.delivery.topics import make_worker_topics
-    from worker.messages.wire import Outcome, OutgoingMessage
+    from worker.messages.records import Outcome, OutgoingMessage
     from worker.settings import Settings
 
     class Forward(StubPipeline):

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from worker.demo.embedded import EmbeddedServerFailed, _EmbeddedServer
+from worker.demo.embedded import EmbeddedServer, EmbeddedServerFailed
 
 DEPLOYED = Path(__file__).resolve().parents[1] / "deploy" / "prometheus"
 
@@ -25,14 +25,14 @@ class QueryRefused(RuntimeError):
     """Prometheus did not take a query; the message is its own."""
 
 
-class PrometheusServer(_EmbeddedServer):
+class PrometheusServer(EmbeddedServer):
     """Debian's `prometheus`, or any other on the path."""
 
     name = "prometheus"
 
-    def __init__(self, directory: Path, config: Mapping[str, Any], port: int | None = None) -> None:
+    def __init__(self, directory: Path, config: Mapping[str, Any]) -> None:
         """config: as prometheus.yml, its rule files named absolutely; see `local_config`."""
-        super().__init__(directory, port)
+        super().__init__(directory)
         self._config = config
 
     @property

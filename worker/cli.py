@@ -16,7 +16,8 @@ from mner_model.commands.output import Commands
 from worker.errors import ExitStatus, SettingsRefused
 from worker.watch.commands import dead, tail, top
 
-_DAYS = click.FloatRange(min=0, min_open=True)
+_ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
+_POSTS_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
 class _Group(Commands):
@@ -57,18 +58,18 @@ def run() -> None:
 @main.command()
 @click.option(
     "--posts",
-    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    type=_POSTS_FILE,
     help="Send these JSON lines instead of the sample; - for standard input (once).",
 )
 @click.option("--once", is_flag=True, help="End when every post is answered.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=_ABOVE_ZERO,
     help="Posts a second.  [default: 2; with --once 10, of your own as fast as they are answered]",
 )
 @click.option(
     "--patience",
-    type=click.FloatRange(min=0, min_open=True),
+    type=_ABOVE_ZERO,
     default=60.0,
     show_default=True,
     help="Seconds without any answer after which to give up.",
@@ -119,12 +120,14 @@ def settings(as_json: bool, markdown: bool) -> None:
 )
 @click.option(
     "--retention-days",
-    type=_DAYS,
+    type=_ABOVE_ZERO,
     default=7.0,
     show_default=True,
     help="How long posts and mentions are kept, and tombstones of entity records.",
 )
-@click.option("--dead-retention-days", type=_DAYS, default=30.0, show_default=True, help="The same of dead letters.")
+@click.option(
+    "--dead-retention-days", type=_ABOVE_ZERO, default=30.0, show_default=True, help="The same of dead letters."
+)
 def topics(
     partitions: int, replication: int, min_insync: int | None, retention_days: float, dead_retention_days: float
 ) -> None:
@@ -164,15 +167,13 @@ def topics(
 
 
 @main.command()
-@click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True, help="Posts a second."
-)
+@click.option("--rate", type=_ABOVE_ZERO, default=2.0, show_default=True, help="Posts a second.")
 @click.option(
     "--count", type=click.IntRange(1), help="End after so many posts.  [default: never; with --posts its lines]"
 )
 @click.option(
     "--posts",
-    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    type=_POSTS_FILE,
     help="Send these JSON lines instead of the sample; - for standard input.",
 )
 @click.option(

@@ -41,11 +41,7 @@ class Rejected(Exception):
         self.detail = detail
 
 
-class Degraded(Exception):
-    """Something the post asked for is not to be had; the post goes on without it."""
-
-
-class ImageRefused(Degraded):
+class ImageRefused(Exception):
     """The image cannot be used; the post is tagged from its text, and the record says why."""
 
     def __init__(self, status: ImageStatus, reason: str) -> None:

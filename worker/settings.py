@@ -136,6 +136,11 @@ class Settings(BaseModel):
         False, "", "Whether to send OpenTelemetry traces by OTLP, as OTEL_ variables have it; needs the extra traces."
     )
 
+    @property
+    def mention_topics(self) -> tuple[str, ...]:
+        """The topics of mentions, one for each type."""
+        return tuple(self.entities_topic + suffix for suffix in MENTION_TOPIC_SUFFIXES)
+
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """The settings of this environment. Raises SettingsRefused with every problem there is, each in one line."""
@@ -227,7 +232,7 @@ def _why_no_traces() -> str | None:
 
 
 def _topic_conflicts(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
-    outgoing = [settings.entities_topic, *(settings.entities_topic + suffix for suffix in MENTION_TOPIC_SUFFIXES)]
+    outgoing = [settings.entities_topic, *settings.mention_topics]
     topics = [settings.posts_topic, settings.dead_topic, *outgoing]
     if len(set(topics)) < len(topics):
         yield (

@@ -36,7 +36,7 @@ def dashboard() -> dict[str, Any]:
         "refresh": "10s",
         "time": {"from": "now-15m", "to": "now"},
         "graphTooltip": 1,
-        "templating": {"list": [*_variables()]},
+        "templating": {"list": _variables()},
         "annotations": {"list": [_alerts()]},
         "links": [],
         "panels": _laid_out(),
@@ -44,7 +44,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def _variables() -> list[dict[str, Any]]:
-    def labels(name: str, label: str, query: str, **more: Any) -> dict[str, Any]:
+    def labels(name: str, label: str, query: str) -> dict[str, Any]:
         return {
             "name": name,
             "label": label,
@@ -58,7 +58,6 @@ def _variables() -> list[dict[str, Any]]:
             "allValue": ".*",
             "multi": True,
             "current": {"text": ["All"], "value": ["$__all"]},
-            **more,
         }
 
     return [

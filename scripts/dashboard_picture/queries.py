@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,10 @@ def panels() -> Iterator[dict[str, Any]]:
     return (panel for panel in dashboard["panels"] if panel["type"] != "row")
 
 
-def expanded(query: str, *, rate_interval: str, time_range: str, variables: Mapping[str, str] | None = None) -> str:
-    """A query as Grafana sends it, with `All` for each variable that is not given. Raises KeyError for an unknown one.
+def expanded(query: str, *, rate_interval: str, time_range: str) -> str:
+    """A query as Grafana sends it, with `All` for each variable. Raises KeyError for an unknown one.
 
     rate_interval, time_range: of the built-in variables of these names, as `20s`
     """
     known = {"job": ".*", "instance": ".*", "__rate_interval": rate_interval, "__range": time_range}
-    known |= variables or {}
     return re.sub(r"\$([a-z_]\w*)", lambda variable: known[variable[1]], query)

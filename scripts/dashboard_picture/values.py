@@ -12,7 +12,7 @@ _SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "bytes": ((2**30, " GiB"), (2**20, " MiB"), (2**10, " KiB"), (1, " B")),
     "short": ((1e6, " Mil"), (1e3, " K"), (1, "")),
 }
-_STEPS = {"s": (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)}
+_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 
 
 def formatted(value: float | None, unit: str, decimals: int | None = None) -> str:
@@ -56,11 +56,11 @@ def legend_of(series: Mapping[str, Any], pattern: str) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda label: series["metric"].get(label[1], ""), pattern)
 
 
-def ticks(low: float, high: float, unit: str, about: int = 5) -> list[float]:
-    """Round values from low to at least high, about so many; bytes in powers of two, minutes and hours of time."""
-    span = max(high - low, 1e-9) / about
+def ticks(low: float, high: float, unit: str) -> list[float]:
+    """Round values from low to at least high, about five; bytes in powers of two, minutes and hours of time."""
+    span = max(high - low, 1e-9) / 5
     if unit == "s" and span > 1:
-        step = float(next((each for each in _STEPS["s"] if each >= span), 3600 * math.ceil(span / 3600)))
+        step = float(next((each for each in _STEPS_S if each >= span), 3600 * math.ceil(span / 3600)))
     elif unit == "bytes":
         step = float(2 ** math.ceil(math.log2(span)))
     else:

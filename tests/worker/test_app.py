@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from worker import app
+from worker.delivery.transport.client import new_consumer
 from worker.errors import ExitStatus, Fatal, SettingsRefused
 from worker.settings import Settings
 
@@ -97,7 +98,7 @@ async def test_faust_listens_nowhere_and_writes_only_where_it_is_told(tmp_path):
 
 async def test_the_groups_times_come_from_the_settings_and_only_committed_posts_are_read(tmp_path):
     wanted = settings(MNER_SESSION_TIMEOUT_S="50", MNER_HEARTBEAT_S="4", MNER_REBALANCE_TIMEOUT_S="70")
-    consumer = app.new_app(wanted, str(tmp_path)).transport.options.consumer()
+    consumer = new_consumer(app.new_app(wanted, str(tmp_path)).transport.settings)
     assert (consumer._session_timeout_ms, consumer._heartbeat_interval_ms) == (50_000, 4_000)
     assert consumer._rebalance_timeout_ms == 70_000
     assert consumer._request_timeout_ms > 70_000

@@ -6,9 +6,9 @@ import pytest
 
 from mner_model.imaging.status import ImageStatus
 from worker import errors
-from worker.errors import DeadReason, Degraded, ExitStatus, Fatal, ImageRefused, Rejected, SettingsRefused
+from worker.errors import DeadReason, ExitStatus, Fatal, ImageRefused, Rejected, SettingsRefused
 
-GROUPS = (Rejected, Degraded, Fatal, SettingsRefused)
+GROUPS = (Rejected, ImageRefused, Fatal, SettingsRefused)
 FAILURES = [member for _, member in inspect.getmembers(errors, inspect.isclass) if issubclass(member, Exception)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from worker.delivery.offset_tracker import OffsetTracker
 from worker.delivery.positions import Partition
-from worker.messages.wire import ConsumedRecord, OutcomeKind
+from worker.messages.records import ConsumedRecord, OutcomeKind
 
 # Posts of one partition with the same key are about the same thing, and the last one counts.
 Key = tuple[str, int, bytes]

@@ -20,7 +20,7 @@ from worker.delivery.offset_tracker import CommitPoint, OffsetTracker
 from worker.delivery.positions import Fetch, Partition
 from worker.delivery.publisher import Publisher
 from worker.errors import DeadReason
-from worker.messages.wire import ConsumedRecord, Outcome
+from worker.messages.records import ConsumedRecord, Outcome
 from worker.telemetry import logs, tracing
 from worker.telemetry.health import HealthState
 from worker.telemetry.metrics import Metrics
@@ -86,14 +86,14 @@ class Delivery:
         *,
         metrics: Metrics,
         health: HealthState,
-        limits: Limits | None = None,
+        limits: Limits,
     ) -> None:
         self._source = source
         self._pipeline = pipeline
         self._publisher = publisher
         self._metrics = metrics
         self._health = health
-        self._limits = limits or Limits()
+        self._limits = limits
         self._trackers: dict[Partition, OffsetTracker] = {}
         self._waiting: deque[Slice] = deque()
         self._batches: dict[asyncio.Task[None], Batch] = {}
@@ -277,7 +277,7 @@ class Delivery:
             trackers = {
                 partition: tracker
                 for partition, tracker in self._trackers.items()
-                if self._source.is_current(partition, tracker.epoch)
+                if self._is_current(partition, tracker)
             }
             points = {
                 partition: point

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from itertools import count
 
 from worker.delivery.offset_tracker import CommitPoint
-from worker.messages.wire import ConsumedRecord
+from worker.messages.records import ConsumedRecord
 
 Partition = tuple[str, int]
 """Topic and number."""

@@ -23,7 +23,8 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from worker.delivery.broker import TopicClient, client_options, remedy, topic_errors
 from worker.errors import DeadReason, Unpublishable
-from worker.messages.wire import POST_MAX_BYTES, ConsumedRecord, Outcome, OutgoingMessage, dead_letter, without
+from worker.messages.records import ConsumedRecord, Outcome, OutgoingMessage
+from worker.messages.wire import POST_MAX_BYTES, dead_letter, without
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -55,12 +55,12 @@ def free_port(in_a_row: int = 1) -> int:
     )
 
 
-def log_tail(path: Path, max_bytes: int = LOG_TAIL_BYTES) -> str:
-    """The last lines of a log, at most max_bytes of it; says so where there are none."""
+def log_tail(path: Path) -> str:
+    """The last lines of a log, at most 4 kB of it; says so where there are none."""
     try:
         with path.open("rb") as log:
             log.seek(0, os.SEEK_END)
-            log.seek(max(0, log.tell() - max_bytes))
+            log.seek(max(0, log.tell() - LOG_TAIL_BYTES))
             text = log.read().decode("utf-8", "replace").strip()
     except FileNotFoundError:
         text = ""
@@ -85,7 +85,7 @@ def die_with_parent() -> Callable[[], None] | None:
     return ask_the_kernel
 
 
-class _EmbeddedServer(ABC):
+class EmbeddedServer(ABC):
     """One server process on 127.0.0.1: made, started, used, stopped; it can be started again on the same port."""
 
     name: str
@@ -195,7 +195,7 @@ class _EmbeddedServer(ABC):
         return EmbeddedServerFailed(f"{self.name} {what}; the end of {self.log_path}:\n{log_tail(self.log_path)}")
 
 
-class EmbeddedBroker(_EmbeddedServer):
+class EmbeddedBroker(EmbeddedServer):
     """A Kafka broker with everything in memory; joining a group takes half the member's session timeout."""
 
     name = "embedded-kafka"
@@ -218,15 +218,10 @@ class EmbeddedBroker(_EmbeddedServer):
         return connection.recv(8)[4:] == correlation_id
 
 
-class EmbeddedRedis(_EmbeddedServer):
-    """A Redis that writes nothing to disk and forgets the least used keys beyond max_memory_mb."""
+class EmbeddedRedis(EmbeddedServer):
+    """A Redis that writes nothing to disk and forgets the least used keys beyond 64 MiB."""
 
     name = "embedded-redis"
-
-    def __init__(self, directory: Path, port: int | None = None, max_memory_mb: int = 64) -> None:
-        """directory, port: as for the broker; max_memory_mb: cap on its data, in MiB."""
-        super().__init__(directory, port)
-        self._max_memory_mb = max_memory_mb
 
     @property
     def url(self) -> str:
@@ -235,7 +230,7 @@ class EmbeddedRedis(_EmbeddedServer):
 
     def _command(self) -> Sequence[str]:
         network = ("--bind", "127.0.0.1", "--port", str(self.port))
-        memory = ("--maxmemory", f"{self._max_memory_mb}mb", "--maxmemory-policy", "allkeys-lru")
+        memory = ("--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru")
         return (_redis_program(), *network, *memory, "--save", "", "--appendonly", "no")
 
     def _answers(self, connection: socket.socket) -> bool:

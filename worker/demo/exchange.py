@@ -105,7 +105,7 @@ class Exchange:
 
     def _dead_letter(self, message: ConsumedRecord) -> None:
         letter = read_letter(message)
-        post_id = letter.key.decode("utf-8", "replace") if letter.key is not None else None
-        latency_s = self.ledger.dead_letter((letter.source.partition, letter.source.offset), post_id, message.timestamp)
+        place = (letter.source.partition, letter.source.offset)
+        latency_s = self.ledger.dead_letter(place, letter.key_text, message.timestamp)
         self.tally.dead_letter(letter)
         self._view.dead_letter(letter, latency_s)

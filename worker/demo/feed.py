@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from worker.delivery.broker import client_options, start_when_a_broker_answers, wait_for_topics
 from worker.delivery.publisher import MAX_REQUEST_BYTES
 from worker.demo.pictures import serve_pictures
-from worker.demo.posts import PICTURES, PostLine, brought_posts, sample_posts, with_new_id
+from worker.demo.posts import PostLine, brought_posts, sample_posts, with_new_id
 from worker.errors import ExitStatus
 from worker.settings import Settings
 from worker.telemetry import logs
@@ -59,7 +59,7 @@ async def feed(settings: Settings, options: FeedOptions) -> ExitStatus:
     async with AsyncExitStack() as stack:
         pictures_url = ""
         if options.posts is None:
-            serving = serve_pictures(PICTURES, options.pictures_port, options.pictures_host)
+            serving = serve_pictures(options.pictures_port, options.pictures_host)
             pictures_url = await stack.enter_async_context(serving)
         producer = AIOKafkaProducer(**client_options(settings), acks="all", max_request_size=MAX_REQUEST_BYTES)
         stack.push_async_callback(producer.stop)

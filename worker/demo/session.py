@@ -19,14 +19,14 @@ from worker.delivery.topics import TopicsUnavailable, ensure_topics
 from worker.demo.embedded import EmbeddedBroker, EmbeddedRedis, EmbeddedServerFailed, free_port
 from worker.demo.exchange import AnswersStopped, Exchange
 from worker.demo.pictures import serve_pictures
-from worker.demo.posts import PICTURES, PostLine, brought_posts, sample_posts
+from worker.demo.posts import PostLine, brought_posts, sample_posts
 from worker.demo.progress import Progress
 from worker.demo.summary import print_summary
 from worker.demo.worker_process import WorkerEnded, WorkerProcess, worker_environ
 from worker.errors import ExitStatus
 from worker.messages.topics import worker_topics
 from worker.settings import Settings
-from worker.watch.record_view import JsonLines, RecordView, Terminal
+from worker.watch.record_view import view_on_stdout
 from worker.watch.scrape import Scrape
 
 WORKER_READY_TIMEOUT_S = 300.0
@@ -63,16 +63,6 @@ class _Surroundings:
     pictures_port: int
     logs: Path
 
-    def environ(self, inherited: Mapping[str, str], *, pictures: bool) -> dict[str, str]:
-        """The environment that tells the worker about it."""
-        return worker_environ(
-            inherited,
-            bootstrap=self.broker.bootstrap,
-            redis_url=self.redis.url,
-            http_port=self.http_port,
-            pictures_port=self.pictures_port if pictures else None,
-        )
-
 
 def run_demo(options: DemoOptions, environ: Mapping[str, str] = os.environ) -> ExitStatus:
     """Run it all until the posts are answered, or Ctrl-C.
@@ -84,7 +74,13 @@ def run_demo(options: DemoOptions, environ: Mapping[str, str] = os.environ) -> E
         with ExitStack() as stack:
             logs = options.logs or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mner-demo-")))
             around = _Surroundings(EmbeddedBroker(logs), EmbeddedRedis(logs), free_port(), free_port(), logs)
-            worker_env = around.environ(environ, pictures=options.posts is None)
+            worker_env = worker_environ(
+                environ,
+                bootstrap=around.broker.bootstrap,
+                redis_url=around.redis.url,
+                http_port=around.http_port,
+                pictures_port=around.pictures_port if options.posts is None else None,
+            )
             settings = Settings.load(worker_env)
             # started in this thread, which outlives them: they are ended with the thread that started them
             with progress.step("Kafka broker, embedded, in memory"):
@@ -124,13 +120,13 @@ class _Demo:
         async with AsyncExitStack() as stack:
             pictures = ""
             if self._options.posts is None:
-                pictures = await stack.enter_async_context(serve_pictures(PICTURES, around.pictures_port))
+                pictures = await stack.enter_async_context(serve_pictures(around.pictures_port))
             await ensure_topics(worker_topics(self._settings), **client_options(self._settings))
             process = WorkerProcess(
                 self._options.worker_command, self._worker_env, around.http_port, around.logs / "worker.log"
             )
             worker = await stack.enter_async_context(process)
-            exchange = await stack.enter_async_context(Exchange(self._settings, _view()))
+            exchange = await stack.enter_async_context(Exchange(self._settings, view_on_stdout()))
             with self._progress.step("worker, in a process of its own") as step:
                 await worker.wait_until_ready(WORKER_READY_TIMEOUT_S, step.waiting)
             self._progress.say(
@@ -202,10 +198,3 @@ async def _until_done(task: asyncio.Task[None], alongside: tuple[asyncio.Task[No
     for finished in (*alongside, task):
         if finished.done() and not finished.cancelled():
             finished.result()
-
-
-def _view() -> RecordView:
-    """For people on a terminal, JSON lines for anything else."""
-    if not sys.stdout.isatty():
-        return JsonLines(sys.stdout.buffer)
-    return Terminal(Console(highlight=False))

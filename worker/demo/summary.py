@@ -10,6 +10,7 @@ from rich.text import Text
 from worker.demo.ledger import Ledger, percentile
 from worker.messages.wire import EntityRecord
 from worker.watch.dead.letter import DeadLetter
+from worker.watch.output import by_kind
 from worker.watch.record_view import printable
 from worker.watch.scrape import Scrape
 
@@ -51,9 +52,10 @@ def print_summary(console: Console, ledger: Ledger, tally: Tally, metrics: Scrap
 def _rows(ledger: Ledger, tally: Tally, metrics: Scrape) -> Iterator[tuple[str, str, str]]:
     yield "posts in", f"{ledger.sent:,}", ""
     yield "records out", f"{ledger.records:,}", ""
-    yield "mentions", f"{tally.mentions.total():,}", _by_kind(tally.mentions)
-    yield "dead letters", f"{ledger.dead:,}", _by_kind(tally.reasons)
-    yield "images", f"{tally.images.total() - tally.images['absent']:,}", _by_kind(tally.images, leave_out="absent")
+    yield "mentions", f"{tally.mentions.total():,}", by_kind(tally.mentions)
+    yield "dead letters", f"{ledger.dead:,}", by_kind(tally.reasons)
+    images = Counter({status: count for status, count in tally.images.items() if status != "absent"})
+    yield "images", f"{images.total():,}", by_kind(images)
     yield (
         "images encoded",
         f"{metrics.total('mner_images_encoded_total'):,.0f}",
@@ -70,10 +72,6 @@ def _rows(ledger: Ledger, tally: Tally, metrics: Scrape) -> Iterator[tuple[str, 
 
 def _encoded_for(posts: int) -> str:
     return f"for {posts:,} posts: a repeated picture only once" if posts else ""
-
-
-def _by_kind(counts: Counter[str], leave_out: str = "") -> str:
-    return ", ".join(f"{kind} {count:,}" for kind, count in counts.most_common() if kind != leave_out)
 
 
 def _cache(metrics: Scrape) -> str:

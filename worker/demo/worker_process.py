@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 import aiohttp
 
@@ -28,9 +28,6 @@ class WorkerProcess:
         self.metrics_url = f"http://127.0.0.1:{http_port}/metrics"
         self._ready_url = f"http://127.0.0.1:{http_port}/ready"
         self._log_path = log_path
-        self._log: BinaryIO | None = None
-        self._process: asyncio.subprocess.Process | None = None
-        self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._log = self._log_path.open("ab")
@@ -48,11 +45,9 @@ class WorkerProcess:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-        if self._http is not None:
-            await self._http.close()
-        if self._log is not None:
-            self._log.close()
+        await self._stop()
+        await self._http.close()
+        self._log.close()
 
     async def wait_until_ready(self, timeout_s: float, still_waiting: Callable[[str], None]) -> None:
         """Until it takes posts; `still_waiting` is told what it waits for. Raises WorkerEnded."""
@@ -71,35 +66,30 @@ class WorkerProcess:
 
     async def wait_for_its_end(self) -> None:
         """Raises WorkerEnded when the process ends; never returns."""
-        assert self._process is not None
         status = await self._process.wait()
         raise WorkerEnded(f"the worker ended with status {status}; {self._log_end()}")
 
     async def metrics_page(self) -> str:
         """What /metrics says now; nothing where it does not answer."""
-        assert self._http is not None
         try:
             async with self._http.get(self.metrics_url, headers={"Accept": "text/plain"}) as response:
                 return await response.text()
         except (aiohttp.ClientError, TimeoutError):
             return ""
 
-    async def stop(self) -> int | None:
-        """Ask it to drain and leave (SIGTERM), end it by force when it takes too long; its status, once it has one."""
-        if self._process is None:
-            return None
-        if self._process.returncode is None:
-            self._process.terminate()
-            try:
-                async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                    await self._process.wait()
-            except (TimeoutError, asyncio.CancelledError):
-                self._process.kill()
+    async def _stop(self) -> None:
+        """Ask it to drain and leave (SIGTERM), end it by force when it takes too long."""
+        if self._process.returncode is not None:
+            return
+        self._process.terminate()
+        try:
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 await self._process.wait()
-        return self._process.returncode
+        except (TimeoutError, asyncio.CancelledError):
+            self._process.kill()
+            await self._process.wait()
 
     async def _why_not_ready(self) -> str | None:
-        assert self._http is not None
         try:
             async with self._http.get(self._ready_url) as response:
                 if response.status == 200:

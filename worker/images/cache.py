@@ -7,7 +7,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -47,37 +47,24 @@ class EmbeddingCache:
 
     def __init__(
         self,
-        redis_url: str | None,
+        settings: Settings,
         encoder_fingerprint: str,
         dimension: int,
         metrics: Metrics,
         *,
-        ttl_s: float = 7 * 86400.0,
-        url_ttl_s: float = 3600.0,
-        memory_bytes: int = 64 * 2**20,
         timeout_s: float = 0.05,
     ) -> None:
-        """redis_url: None for this process' memory alone; timeout_s: how long one call may wait for Redis."""
+        """timeout_s: how long one call may wait for Redis."""
         self._prefix = f"mner:emb:{encoder_fingerprint}:"
         self._codec = HalfPrecision(dimension)
         self._metrics = metrics
-        self._ttl_s, self._url_ttl_s = ttl_s, url_ttl_s
+        self._ttl_s, self._url_ttl_s = settings.cache_ttl_s, settings.cache_url_ttl_s
+        memory_bytes = settings.cache_memory_bytes
         self._embeddings: ByteLru[_Held] = ByteLru(round(memory_bytes * (1 - _URL_SHARE)))
         self._urls: ByteLru[_Led] = ByteLru(round(memory_bytes * _URL_SHARE))
-        self._redis = None if redis_url is None else _GuardedRedis(redis_url, timeout_s, metrics)
-
-    @classmethod
-    def from_settings(cls, settings: Settings, encoder_fingerprint: str, dimension: int, metrics: Metrics) -> Self:
-        """As the environment configures it."""
-        return cls(
-            settings.redis_url.get_secret_value() if settings.redis_url is not None else None,
-            encoder_fingerprint,
-            dimension,
-            metrics,
-            ttl_s=settings.cache_ttl_s,
-            url_ttl_s=settings.cache_url_ttl_s,
-            memory_bytes=settings.cache_memory_bytes,
-        )
+        self._redis: _GuardedRedis | None = None
+        if settings.redis_url is not None:
+            self._redis = _GuardedRedis(settings.redis_url.get_secret_value(), timeout_s, metrics)
 
     async def start(self) -> None:
         """Connects ahead of the first window; optional, never raises."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Reply = TypeVar("Reply")
 
@@ -49,7 +49,7 @@ class CircuitBreaker:
         """Ask once, with the longer deadline of a probe, and say in the log what came of it."""
         error = await self._failure_of_ping()
         if error is None:
-            log.info("%s answers", self._name)
+            logger.info("%s answers", self._name)
         else:
             self._go_away(error)
 
@@ -81,7 +81,7 @@ class CircuitBreaker:
     def _go_away(self, error: Exception) -> None:
         if self._probe is None:  # several calls may fail at once
             why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-            log.warning("%s is away (%s): going on without it", self._name, why)
+            logger.warning("%s is away (%s): going on without it", self._name, why)
             self._probe = asyncio.create_task(self._probe_until_back())
 
     async def _probe_until_back(self) -> None:
@@ -92,7 +92,7 @@ class CircuitBreaker:
             await asyncio.sleep(wait_s)
         self._in_a_row = 0
         self._probe = None
-        log.info("%s is back", self._name)
+        logger.info("%s is back", self._name)
 
     async def _failure_of_ping(self) -> Exception | None:
         try:

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from mner_model.imaging.decoding import Pixels
 from mner_model.imaging.status import ImageStatus
 from worker.errors import ImageRefused
+from worker.images.embedding_codec import Embedding
 
-Embedding = npt.NDArray[np.float32]
 Encoded = dict[str, Embedding | ImageRefused]
 
 

@@ -6,7 +6,7 @@ The bytes of an image live only from its arrival to its decoding; what is kept a
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +17,9 @@ from yarl import URL
 from mner_model.imaging.decoding import ImageTooLarge, ImageUndecodable, Pixels, decode
 from mner_model.imaging.status import ImageStatus
 from worker.errors import ImageRefused
+from worker.images.embedding_codec import Embedding
 from worker.images.fetch_places import FetchPlaces
-from worker.images.shared_encoding import Embedding, SharedEncoding
+from worker.images.shared_encoding import SharedEncoding
 from worker.messages.wire import ImageReport, Post
 from worker.telemetry import tracing
 from worker.telemetry.metrics import Metrics
@@ -41,13 +42,6 @@ class Cache(Protocol):
     async def get_many(self, digests: Iterable[str]) -> Mapping[str, Embedding]: ...  # noqa: D102
     async def get_digests(self, urls: Iterable[str]) -> Mapping[str, str]: ...  # noqa: D102
     async def put_digests(self, digests: Mapping[str, str]) -> None: ...  # noqa: D102
-
-
-class Preprocess(Protocol):
-    """Cuts a decoded image to the encoder's input."""
-
-    def __call__(self, image: Pixels) -> Pixels:
-        """From uint8 [3, height, width] to uint8 [3, size, size]; safe in any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +77,7 @@ class ImageStage:
     def __init__(
         self,
         encoding: SharedEncoding,
-        preprocess: Preprocess,
+        preprocess: Callable[[Pixels], Pixels],
         fetcher: Fetcher,
         cache: Cache,
         metrics: Metrics,
@@ -91,7 +85,11 @@ class ImageStage:
         max_pixels: int,
         timeout_s: float,
     ) -> None:
-        """timeout_s: how long an image waits for a place to be fetched at, before the fetcher's own deadline."""
+        """Made from these, among others:
+
+        preprocess  cuts a decoded image, uint8 [3, height, width], to the encoder's input; safe in any thread
+        timeout_s   how long an image waits for a place to be fetched at, before the fetcher's own deadline
+        """
         self._encoding = encoding
         self._preprocess = preprocess
         self._fetcher = fetcher
@@ -114,7 +112,7 @@ class ImageStage:
         distinct = [source for source in dict.fromkeys(sources.values()) if source is not None]
         found = await self._cached(distinct)
         loading = {
-            asyncio.create_task(self._decode(source, inline.get(source))): source
+            asyncio.create_task(self._decoded_or_refused(source, inline.get(source))): source
             for source in distinct
             if source not in found
         }
@@ -162,10 +160,10 @@ class ImageStage:
             if digest in embeddings
         }
 
-    async def _decode(self, source: _Source, data: bytes | None) -> _Decoded | ImageRefused:
+    async def _decoded_or_refused(self, source: _Source, data: bytes | None) -> _Decoded | ImageRefused:
         try:
             if data is not None:
-                return await self._decoded(data, source.digest)
+                return await self._decode(data, source.digest)
             return await self._load(source.url or "")
         except ImageRefused as refused:
             return refused
@@ -195,9 +193,9 @@ class ImageStage:
         async with self._places.at(_host(url)):
             with self._metrics.stage("fetch"), tracing.stage("image fetch"):
                 data = await self._fetcher.fetch(url)
-            return await self._decoded(data, None)
+            return await self._decode(data, None)
 
-    async def _decoded(self, data: bytes, digest: str | None) -> _Decoded:
+    async def _decode(self, data: bytes, digest: str | None) -> _Decoded:
         with self._metrics.stage("decode"), tracing.stage("image decode"):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._threads, self._decode_bytes, data, digest)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from worker.messages.wire import POST_MAX_BYTES
-from worker.settings import MENTION_TOPIC_SUFFIXES, Settings
+from worker.settings import Settings
 
 DAY_S = 86_400.0
 RETENTION_S = 7 * DAY_S
@@ -58,8 +58,8 @@ def worker_topics(
         Topic(settings.posts_topic, partitions, retention_s=retention_s, max_message_bytes=POST_MAX_BYTES),
         Topic(entities, partitions, compacted=True, retention_s=retention_s, max_message_bytes=ANSWERS_MAX_BYTES),
         *(
-            Topic(entities + suffix, partitions, retention_s=retention_s, max_message_bytes=ANSWERS_MAX_BYTES)
-            for suffix in MENTION_TOPIC_SUFFIXES
+            Topic(name, partitions, retention_s=retention_s, max_message_bytes=ANSWERS_MAX_BYTES)
+            for name in settings.mention_topics
         ),
         Topic(settings.dead_topic, 1, retention_s=dead_retention_s, max_message_bytes=DEAD_MAX_BYTES),
     )

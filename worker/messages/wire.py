@@ -19,17 +19,15 @@ from mner_model.posts.record import (
     EntityType,
     ImageReport,
     ModelReport,
-    entity_id,
     entity_record,
 )
 from mner_model.posts.refusals import PostRefused, shown
 from worker.errors import DeadReason, Rejected
-from worker.messages.records import ConsumedRecord, Outcome, OutcomeKind, OutgoingMessage, tombstone
+from worker.messages.records import ConsumedRecord, Outcome, OutgoingMessage, tombstone
 
 __all__ = [
     "POST_MAX_BYTES",
     "ConsumedRecord",
-    "DeadReason",
     "Entity",
     "EntityRecord",
     "EntityType",
@@ -39,12 +37,10 @@ __all__ = [
     "Message",
     "ModelReport",
     "Outcome",
-    "OutcomeKind",
     "OutgoingMessage",
     "Post",
     "dead_letter",
     "decode_post",
-    "entity_id",
     "entity_record",
     "format_timestamp",
     "from_milliseconds",
@@ -141,7 +137,7 @@ class DeadLetterHeaders(Message):
     )
 
 
-_LETTER_HEADERS = {field.alias or name for name, field in DeadLetterHeaders.model_fields.items()}
+LETTER_HEADERS = frozenset(field.alias or name for name, field in DeadLetterHeaders.model_fields.items())
 
 
 def dead_letter(
@@ -158,7 +154,7 @@ def dead_letter(
         "attempts": str(attempts),
     }
     # Those of an earlier failure give way, so that a replayed post that fails again tells of this failure only.
-    kept = [(name, value) for name, value in record.headers if name not in _LETTER_HEADERS]
+    kept = [(name, value) for name, value in record.headers if name not in LETTER_HEADERS]
     headers = (*kept, *((name, text.encode(errors="replace")) for name, text in ours.items()))
     return OutgoingMessage(topic, record.key, record.value, headers)
 
@@ -184,7 +180,7 @@ def without(letter: OutgoingMessage, record: ConsumedRecord) -> OutgoingMessage 
         return None
     headers = letter.headers
     if part == "headers":
-        headers = tuple((name, value) for name, value in headers if name in _LETTER_HEADERS)
+        headers = tuple((name, value) for name, value in headers if name in LETTER_HEADERS)
     return OutgoingMessage(
         letter.topic,
         None if part == "key" else letter.key,

@@ -19,11 +19,9 @@ from mner_model.predictor import Prediction, Predictor
 from worker.errors import DeadReason, ModelBroken, Rejected, SettingsRefused
 from worker.images.fetcher import ImageFetcher
 from worker.images.stage import PostImage
+from worker.messages.records import ConsumedRecord, Outcome, OutgoingMessage, tombstone
 from worker.messages.wire import (
-    ConsumedRecord,
     ModelReport,
-    Outcome,
-    OutgoingMessage,
     Post,
     dead_letter,
     decode_post,
@@ -32,7 +30,6 @@ from worker.messages.wire import (
     mention_message,
     mentions_of,
     record_message,
-    tombstone,
 )
 from worker.settings import Settings
 from worker.tagging.model_slot import ModelSlot

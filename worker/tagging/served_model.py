@@ -12,8 +12,9 @@ from typing import Self
 from mner_model.imaging.decoding import Pixels
 from mner_model.predictor import Document, Prediction, Predictor
 from worker.images.cache import EmbeddingCache
+from worker.images.embedding_codec import Embedding
 from worker.images.fetcher import ImageFetcher
-from worker.images.shared_encoding import Embedding, SharedEncoding
+from worker.images.shared_encoding import SharedEncoding
 from worker.images.stage import ImageStage, PostImage
 from worker.messages.wire import ImageReport, ModelReport, Post
 from worker.settings import Settings
@@ -73,9 +74,7 @@ class ServedModel:
         predictor, settings = self.predictor, self._settings
         if predictor.image_fingerprint is None or predictor.image_dimension is None:
             return
-        self._cache = EmbeddingCache.from_settings(
-            settings, predictor.image_fingerprint, predictor.image_dimension, self._metrics
-        )
+        self._cache = EmbeddingCache(settings, predictor.image_fingerprint, predictor.image_dimension, self._metrics)
         await self._cache.start()
         self._encoder = MicroBatcher[Pixels, Embedding](
             lambda images: list(predictor.encode_images(images)),

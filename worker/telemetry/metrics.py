@@ -204,6 +204,10 @@ class Metrics:
         """This many posts lie between a partition's committed offset and its end."""
         self._lag.labels(topic, str(partition)).set(posts)
 
+    def forget_lag(self) -> None:
+        """Partitions changed hands, whose lag is another worker's to tell, or no broker tells where they end."""
+        self._lag.clear()
+
     def commit(self, result: CommitResult) -> None:
         """What is done was committed, or is kept for the next time."""
         self._commits[result].inc()
@@ -217,10 +221,6 @@ class Metrics:
     def ready(self, is_ready: Callable[[], bool]) -> None:
         """Exposes what /ready says, read at each scrape; call once."""
         self.gauge("ready", "1 when the worker is ready, as /ready says, else 0.").set_function(is_ready)
-
-    def forget_lag(self) -> None:
-        """Partitions changed hands, whose lag is another worker's to tell, or no broker tells where they end."""
-        self._lag.clear()
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """The page for Prometheus and its content type, in the format that the Accept header prefers."""

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from worker.errors import DeadReason
-from worker.watch.option_types import PatternType, PlaceType, StartType, UrlType
+from worker.watch.option_types import METRICS_URL, PATTERN, PLACE, START
 
 _from = click.option(
     "--from",
     "start",
-    type=StartType(),
+    type=START,
     metavar="beginning|now|TIME",
     help="Where to start; TIME as in 2026-11-22T01:02:03Z, 2026-11-22T01:02 or 2026-11-22 (UTC where it has no zone), "
     "or a span back as in 90s, 15m, 2h, 1d.",
@@ -38,7 +38,7 @@ _reasons = click.option(
 )
 @click.option(
     "--match",
-    type=PatternType(),
+    type=PATTERN,
     metavar="REGEX",
     help="Only records with a mention (of that type) whose text has a match, as in '(?i)amsterdam'.",
 )
@@ -72,7 +72,7 @@ def tail(types: Sequence[str], match: Any, start: Any, count: int | None, no_fol
     "--url",
     "urls",
     multiple=True,
-    type=UrlType(),
+    type=METRICS_URL,
     help="A worker's metrics page, or its host:port; a host name stands for the workers at all of its addresses. Given "
     "more than once the workers are added up.  [default: MNER_HTTP_HOST and MNER_HTTP_PORT on this machine]",
 )
@@ -126,7 +126,7 @@ def dead_list(reasons: Sequence[str], start: Any, count: int | None) -> None:
 
 
 @dead.command("show")
-@click.argument("place", type=PlaceType(), metavar="PARTITION:OFFSET")
+@click.argument("place", type=PLACE, metavar="PARTITION:OFFSET")
 def dead_show(place: tuple[int, int]) -> None:
     """Show one dead letter wholly: headers, key and value, as text or, where they are none, in base64."""
     from worker.settings import Settings

@@ -13,7 +13,6 @@ from mner_model.commands.output import write_into_the_void
 from worker.errors import ExitStatus
 from worker.settings import Settings
 from worker.telemetry import logs
-from worker.watch.record_view import printable
 
 
 def run_in_foreground(command: Coroutine[Any, Any, ExitStatus], interrupted: ExitStatus) -> ExitStatus:
@@ -31,11 +30,6 @@ def run_in_foreground(command: Coroutine[Any, Any, ExitStatus], interrupted: Exi
         return interrupted
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def say(message: str) -> None:
-    """A line beside the data, on standard error."""
-    print(printable(message), file=sys.stderr, flush=True)
 
 
 def quiet_clients(settings: Settings) -> None:

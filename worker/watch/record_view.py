@@ -6,6 +6,7 @@ sees it, one code point for one, so that the offsets still fit.
 
 import base64
 import json
+import sys
 import unicodedata
 from datetime import UTC, datetime
 from typing import BinaryIO, Protocol
@@ -112,6 +113,11 @@ class Terminal:
         for entity_type, colour in TYPE_COLOURS.items():
             legend.append(f" {entity_type} ", f"bold black on {colour}").append(f" {TYPE_NAMES[entity_type]}   ")
         self._console.print(legend, end="\n\n")
+
+
+def view_on_stdout() -> RecordView:
+    """For people on a terminal, JSON lines for anything else."""
+    return Terminal(Console(highlight=False)) if sys.stdout.isatty() else JsonLines(sys.stdout.buffer)
 
 
 def marked(text: str, entities: tuple[Entity, ...]) -> Text:

@@ -1,23 +1,22 @@
 """`mner-worker tail`: entity records as they are published, for a stranger to subscribe with."""
 
-import sys
 import time
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import regex
-from rich.console import Console
 
 from worker.delivery.topics import TopicsUnavailable
 from worker.errors import ExitStatus
 from worker.messages.records import ConsumedRecord, Place
 from worker.messages.wire import EntityRecord, EntityType, from_milliseconds
 from worker.settings import Settings
-from worker.watch.foreground import quiet_clients, run_in_foreground, say
+from worker.watch.foreground import quiet_clients, run_in_foreground
+from worker.watch.output import say
 from worker.watch.reading_start import Start
-from worker.watch.record_view import JsonLines, RecordView, Terminal
+from worker.watch.record_view import RecordView, view_on_stdout
 from worker.watch.topic_reader import TopicReader
 
 # What it took is lost to the records that follow, and people type patterns that never end.
@@ -29,7 +28,7 @@ class Selection:
     """Which records are shown: those with a mention of one of the types whose text the pattern is found in."""
 
     types: frozenset[EntityType] = frozenset()
-    """None: any."""
+    """Empty: any."""
     pattern: regex.Pattern[str] | None = None
 
     @property
@@ -61,11 +60,11 @@ class Selection:
 class TailOptions:
     """What was asked for on the command line."""
 
-    selection: Selection = field(default_factory=Selection)
-    start: Start = "now"
-    count: int | None = None
+    selection: Selection
+    start: Start
+    count: int | None
     """How many to show; None: until Ctrl-C."""
-    follow: bool = True
+    follow: bool
     """Whether to wait for records to come; else it ends with the last that was there when it began."""
 
 
@@ -76,7 +75,7 @@ def run_tail(settings: Settings, options: TailOptions) -> ExitStatus:
 
 
 async def _tail(settings: Settings, options: TailOptions) -> ExitStatus:
-    shown, view = 0, _view()
+    shown, view = 0, view_on_stdout()
     waiting = say if options.follow else None  # what is not there need not be waited for
     try:
         async with (
@@ -125,8 +124,3 @@ def _first_problem(error: ValueError) -> str:
         return str(error)
     where = ".".join(map(str, problems[0]["loc"]))
     return f"{where}: {problems[0]['msg']}" if where else str(problems[0]["msg"])
-
-
-def _view() -> RecordView:
-    """For people on a terminal, JSON lines for anything else."""
-    return Terminal(Console(highlight=False)) if sys.stdout.isatty() else JsonLines(sys.stdout.buffer)

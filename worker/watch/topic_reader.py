@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from datetime import datetime
 from operator import attrgetter
-from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -101,18 +100,19 @@ class TopicReader:
             async with asyncio.timeout(STALLED_S):
                 self._first, self._ends = await self._look_up(partitions)
         except (KafkaError, TimeoutError) as error:
-            await self.__aexit__(None, None, None)
+            await self._close()
             raise TopicsUnavailable(f"no answer about {', '.join(self._topics)}: {error!r}") from error
         except BaseException:
-            await self.__aexit__(None, None, None)
+            await self._close()
             raise
         self._ends = dict(self._until or self._ends)
         self._read_from(self._first)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
         self._last_words.silence()
         stopping = asyncio.ensure_future(self._consumer.stop())
         for _ in range(STOP_ATTEMPTS):

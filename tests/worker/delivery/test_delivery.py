@@ -14,7 +14,7 @@ from worker.delivery.delivery import Delivery, Limits
 from worker.delivery.offset_tracker import CommitPoint
 from worker.delivery.positions import Fetch
 from worker.errors import Fatal
-from worker.messages.wire import Outcome, OutgoingMessage
+from worker.messages.records import Outcome, OutgoingMessage
 from worker.telemetry.health import HealthState
 from worker.telemetry.metrics import Metrics
 

@@ -13,8 +13,9 @@ from aiokafka.errors import (
 from aiokafka.structs import ConsumerRecord
 
 from worker.delivery.publisher import Publisher, Retry
-from worker.errors import Unpublishable
-from worker.messages.wire import DeadReason, Outcome, OutgoingMessage, dead_letter, from_milliseconds
+from worker.errors import DeadReason, Unpublishable
+from worker.messages.records import Outcome, OutgoingMessage
+from worker.messages.wire import dead_letter, from_milliseconds
 
 NO_PAUSE = Retry(attempts=4, first_pause_s=0.0, longest_pause_s=0.0)
 DEAD = "posts.dead"

@@ -57,7 +57,7 @@ def test_free_ports_in_a_row_go_around_those_that_are_taken(monkeypatch: pytest.
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(tmp_path, max_memory_mb=8) as server:
+    with EmbeddedRedis(tmp_path) as server:
         yield server
 
 
@@ -89,7 +89,7 @@ def test_starting_twice_changes_nothing(redis_server: EmbeddedRedis) -> None:
 def test_redis_is_capped_forgets_the_least_used_and_writes_nothing(redis_server: EmbeddedRedis) -> None:
     with redis.Redis.from_url(redis_server.url, decode_responses=True) as client:
         settings = client.config_get("*")
-    expected = {"maxmemory": str(8 * 2**20), "maxmemory-policy": "allkeys-lru", "save": "", "appendonly": "no"}
+    expected = {"maxmemory": str(64 * 2**20), "maxmemory-policy": "allkeys-lru", "save": "", "appendonly": "no"}
     assert {name: settings[name] for name in expected} == expected
     assert settings["bind"] == "127.0.0.1"
 
@@ -147,5 +147,5 @@ def test_the_tail_of_a_log_is_bounded_and_never_empty(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert log_tail(log) == "(its log is empty)"
     log.write_text("x" * 10_000 + " the end")
-    assert log_tail(log, max_bytes=100).endswith("the end")
-    assert len(log_tail(log, max_bytes=100)) <= 100
+    assert log_tail(log).endswith("the end")
+    assert len(log_tail(log)) <= embedded.LOG_TAIL_BYTES

@@ -59,9 +59,11 @@ async def make(server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     monkeypatch.setattr(circuit_breaker, "_FIRST_PROBE_S", 0.02)
     made: list[EmbeddingCache] = []
 
-    def make(fingerprint: str = "f", metrics: Metrics | None = None, **options: Any) -> EmbeddingCache:
-        options = {"redis_url": server.url, "dimension": DIMENSION, "timeout_s": 5.0} | options
-        cache = EmbeddingCache(encoder_fingerprint=fingerprint, metrics=metrics or Metrics(), **options)
+    def make(
+        fingerprint: str = "f", metrics: Metrics | None = None, timeout_s: float = 5.0, **settings: Any
+    ) -> EmbeddingCache:
+        configured = Settings(**{"redis_url": server.url, **settings})
+        cache = EmbeddingCache(configured, fingerprint, DIMENSION, metrics or Metrics(), timeout_s=timeout_s)
         made.append(cache)
         return cache
 
@@ -95,7 +97,7 @@ async def test_what_one_worker_puts_another_gets(make: Make, redis: Redis) -> No
 
 
 async def test_key_and_value_are_as_agreed(make: Make, redis: Redis) -> None:
-    await make("abc", ttl_s=100.0).put_many({digest(1): embedding(1)})
+    await make("abc", cache_ttl_s=100.0).put_many({digest(1): embedding(1)})
     key = f"mner:emb:abc:{digest(1)}"
     assert await redis.keys("*") == [key.encode()]
     assert await redis.get(key) == embedding(1).astype("<f2").tobytes()
@@ -148,7 +150,7 @@ async def test_a_window_is_one_mget_and_one_write(make: Make, redis: Redis) -> N
 
 
 async def test_memory_is_bounded(make: Make, redis: Redis) -> None:
-    cache = make(redis_url=None, memory_bytes=100_000)
+    cache = make(redis_url=None, cache_memory_bytes=100_000)
     await cache.put_many({digest(n): embedding(n) for n in range(1000)})
     held = await cache.get_many([digest(n) for n in range(1000)])
     assert 100 < len(held) < 100_000 / (DIMENSION * 2)
@@ -166,9 +168,9 @@ async def test_what_is_given_out_is_the_callers_own(make: Make) -> None:
 
 
 async def test_use_renews_the_lease_in_redis(make: Make, redis: Redis) -> None:
-    await make(ttl_s=100.0).put_many({digest(1): embedding(1)})
+    await make(cache_ttl_s=100.0).put_many({digest(1): embedding(1)})
     await redis.pexpire(f"mner:emb:f:{digest(1)}", 5_000)
-    await make(ttl_s=100.0).get_many([digest(1), digest(2)])
+    await make(cache_ttl_s=100.0).get_many([digest(1), digest(2)])
     assert await redis.pttl(f"mner:emb:f:{digest(1)}") > 90_000
     assert await redis.keys("*") == [f"mner:emb:f:{digest(1)}".encode()]
 
@@ -176,7 +178,7 @@ async def test_use_renews_the_lease_in_redis(make: Make, redis: Redis) -> None:
 async def test_use_in_one_process_alone_keeps_it_in_redis(
     make: Make, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = make(ttl_s=100.0)
+    cache = make(cache_ttl_s=100.0)
     await cache.put_many({digest(1): embedding(1)})
     await redis.flushall()
     await cache.get_many([digest(1)])
@@ -230,7 +232,7 @@ async def test_a_vector_that_is_not_finite_in_half_precision_is_never_kept(
 
 
 async def test_a_url_leads_to_its_digest_for_a_while(make: Make, redis: Redis) -> None:
-    await make(url_ttl_s=50.0).put_digests({URL: digest(1)})
+    await make(cache_url_ttl_s=50.0).put_digests({URL: digest(1)})
     assert await make().get_digests([URL, "http://example.com/other", "http://x/\ud800"]) == {URL: digest(1)}
     (key,) = await redis.keys("*")
     assert b"secret" not in key
@@ -240,7 +242,7 @@ async def test_a_url_leads_to_its_digest_for_a_while(make: Make, redis: Redis) -
 async def test_a_url_is_forgotten_in_time_by_the_process_too(
     make: Make, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = make(redis_url=None, url_ttl_s=50.0)
+    cache = make(redis_url=None, cache_url_ttl_s=50.0)
     await cache.put_digests({URL: digest(1)})
     assert await cache.get_digests([URL]) == {URL: digest(1)}
     now = time.monotonic()
@@ -336,7 +338,7 @@ async def test_an_answer_that_comes_too_late_is_never_taken_for_another(
     make: Make, redis: Redis, server: EmbeddedRedis
 ) -> None:
     await make().put_many({digest(n): embedding(n) for n in range(40)})
-    cache = make(timeout_s=0.003, memory_bytes=0)
+    cache = make(timeout_s=0.003, cache_memory_bytes=0)
     for number in range(40):
         assert server.pid is not None
         os.kill(server.pid, signal.SIGSTOP)
@@ -393,7 +395,7 @@ async def test_a_reply_that_makes_no_sense_is_a_miss(reply: bytes, make: Make) -
 
 async def test_settings_make_the_cache_that_they_say(server: EmbeddedRedis, redis: Redis) -> None:
     settings = Settings(redis_url=server.url, cache_ttl_s=77.0)
-    cache = EmbeddingCache.from_settings(settings, "f", DIMENSION, Metrics())
+    cache = EmbeddingCache(settings, "f", DIMENSION, Metrics())
     await cache.start()
     await cache.put_many({digest(1): embedding(1)})
     await cache.close()

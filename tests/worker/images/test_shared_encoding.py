@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from worker.errors import ImageRefused
-from worker.images.shared_encoding import Embedding, SharedEncoding
+from worker.images.embedding_codec import Embedding
+from worker.images.shared_encoding import SharedEncoding
 
 PIXELS = torch.zeros(3, 2, 2, dtype=torch.uint8)
 

@@ -19,6 +19,7 @@ from worker.images.fetch_places import PLACES_PER_HOST
 from worker.images.shared_encoding import SharedEncoding
 from worker.images.stage import ImageStage, PostImage
 from worker.messages.wire import Post, decode_post
+from worker.settings import Settings
 from worker.tagging.microbatcher import MicroBatcher
 from worker.telemetry.metrics import Metrics
 
@@ -86,7 +87,7 @@ async def stage(web: Web, encoder: Encoder, max_pixels: int = 10_000) -> AsyncIt
         observe=lambda **_: None,
     )
     batcher.start()
-    cache = EmbeddingCache(None, "encoder", 3, metrics)
+    cache = EmbeddingCache(Settings(redis_url=None), "encoder", 3, metrics)
     encoding = SharedEncoding(batcher.submit, cache.put_many)
     images = ImageStage(
         encoding, lambda image: image[:, :8, :8], web, cache, metrics, max_pixels=max_pixels, timeout_s=0.2

@@ -14,28 +14,26 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mner_model.imaging.status import ImageStatus
+from mner_model.posts.record import entity_id
 from mner_model.predictor import PredictedEntity
 from worker.errors import DeadReason, Rejected
+from worker.messages.records import ConsumedRecord, OutgoingMessage, tombstone
 from worker.messages.wire import (
     POST_MAX_BYTES,
-    ConsumedRecord,
     DeadLetterHeaders,
     Entity,
     EntityRecord,
     ImageReport,
     Mention,
     ModelReport,
-    OutgoingMessage,
     Post,
     dead_letter,
     decode_post,
-    entity_id,
     entity_record,
     mention_key,
     mention_message,
     mentions_of,
     record_message,
-    tombstone,
 )
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 4000, tzinfo=UTC)

@@ -19,7 +19,8 @@ from mner_model.text.tokenizer import Tokens, tokenize
 from worker.demo.embedded import EmbeddedRedis
 from worker.errors import ModelBroken, SettingsRefused
 from worker.images.stage import NO_IMAGE, ImageStage, PostImage
-from worker.messages.wire import EntityRecord, Mention, Outcome, Post
+from worker.messages.records import Outcome
+from worker.messages.wire import EntityRecord, Mention, Post
 from worker.settings import Settings
 from worker.tagging import pipeline as pipeline_module
 from worker.tagging.pipeline import Pipeline

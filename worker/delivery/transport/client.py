@@ -5,7 +5,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -16,9 +15,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
-from worker.delivery.broker import last_answer
+from worker.delivery.broker import client_options, last_answer
 from worker.delivery.offset_tracker import CommitPoint
 from worker.delivery.positions import Partition, Read
+from worker.settings import Settings
 from worker.telemetry import logs
 
 logger = logging.getLogger(__name__)
@@ -27,41 +27,6 @@ COMMIT_TIMEOUT_S = 5.0
 SEEK_TIMEOUT_S = 30.0
 # They are asked for every five seconds, and come with every fetch.
 END_KNOWN_FOR_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerOptions:
-    """How the group is joined and how much is read at once; times in seconds."""
-
-    client: Mapping[str, Any]
-    """Addresses and credentials: keyword arguments of every aiokafka client."""
-    group: str
-    session_timeout_s: float
-    heartbeat_s: float
-    rebalance_timeout_s: float
-    max_poll_records: int = 500
-    max_poll_interval_s: float = 900.0
-    metadata_max_age_s: float = 5.0
-    """Five minutes, the default, is how long a worker would sit idle after its topic was made anew."""
-
-    def consumer(self) -> "GroupConsumer":
-        """The aiokafka consumer that reads the posts."""
-        return GroupConsumer(
-            **self.client,
-            group_id=self.group,
-            partition_assignment_strategy=[RoundRobinPartitionAssignor],
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            max_poll_records=self.max_poll_records,
-            max_poll_interval_ms=_milliseconds(self.max_poll_interval_s),
-            session_timeout_ms=_milliseconds(self.session_timeout_s),
-            heartbeat_interval_ms=_milliseconds(self.heartbeat_s),
-            rebalance_timeout_ms=_milliseconds(self.rebalance_timeout_s),
-            # a join is answered only after the whole rebalance
-            request_timeout_ms=_milliseconds(max(self.rebalance_timeout_s, self.session_timeout_s) + 30),
-            metadata_max_age_ms=_milliseconds(self.metadata_max_age_s),
-        )
 
 
 class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
@@ -90,6 +55,27 @@ def _retrieved(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
+def new_consumer(settings: Settings) -> GroupConsumer:
+    """The aiokafka consumer that reads the posts, not started."""
+    return GroupConsumer(
+        **client_options(settings),
+        group_id=settings.group,
+        partition_assignment_strategy=[RoundRobinPartitionAssignor],
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_poll_records=500,
+        max_poll_interval_ms=900_000,
+        session_timeout_ms=_milliseconds(settings.session_timeout_s),
+        heartbeat_interval_ms=_milliseconds(settings.heartbeat_s),
+        rebalance_timeout_ms=_milliseconds(settings.rebalance_timeout_s),
+        # a join is answered only after the whole rebalance
+        request_timeout_ms=_milliseconds(max(settings.rebalance_timeout_s, settings.session_timeout_s) + 30),
+        # five minutes, the default, is how long a worker would sit idle after its topic was made anew
+        metadata_max_age_ms=5_000,
+    )
+
+
 class Client(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread without the thread: aiokafka's consumer in the loop where everything else is.
 
@@ -101,10 +87,10 @@ class Client(driver.AIOKafkaConsumerThread):
     consumer: driver.Consumer
 
     def __init__(
-        self, consumer: driver.Consumer, options: ConsumerOptions, *, loop: asyncio.AbstractEventLoop, **kwargs: Any
+        self, consumer: driver.Consumer, settings: Settings, *, loop: asyncio.AbstractEventLoop, **kwargs: Any
     ) -> None:
         super().__init__(consumer, loop=loop, thread_loop=loop, **kwargs)
-        self._options = options
+        self._settings = settings
         self._uncommitted = logs.Recurring(logger, "not committed, the offsets are kept")
         self._refused = logs.Recurring(logger, "not in the group, trying again")
 
@@ -144,7 +130,7 @@ class Client(driver.AIOKafkaConsumerThread):
         await self.consumer.on_partitions_assigned(assigned, generation_id)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
-        return self._options.consumer()
+        return new_consumer(self._settings)
 
     async def read(self, partitions: set[TP], timeout_s: float) -> dict[TP, Read]:
         """At most one poll's records, by partition; empty after timeout_s without any."""

@@ -14,7 +14,8 @@ from faust.types import TP, ConsumerMessage
 
 from worker.delivery.offset_tracker import CommitPoint
 from worker.delivery.positions import Fetch, Finding, Partition, Positions, Read
-from worker.delivery.transport.client import Client, ConsumerOptions
+from worker.delivery.transport.client import Client
+from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Consumer(driver.Consumer):
         self._seek_is_due = True
 
     def _new_consumer_thread(self) -> Client:
-        return Client(self, self.transport.options, loop=self.loop, beacon=self.beacon)
+        return Client(self, self.transport.settings, loop=self.loop, beacon=self.beacon)
 
     # Reading
 
@@ -221,6 +222,6 @@ class Transport(driver.Transport):
 
     Consumer: ClassVar[type[Consumer]] = Consumer
 
-    def __init__(self, *args: Any, options: ConsumerOptions, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.options = options
+        self.settings = settings

@@ -5,8 +5,6 @@ import logging
 import faust
 from faust.app.base import BootStrategy
 
-from worker.delivery.broker import client_options
-from worker.delivery.transport.client import ConsumerOptions
 from worker.delivery.transport.consumer import Consumer, Transport
 from worker.settings import Settings
 
@@ -46,12 +44,5 @@ def new_app(settings: Settings, folder: str) -> WorkerApp:
         autodiscover=False,
     )
     app.finalize()
-    options = ConsumerOptions(
-        client=client_options(settings),
-        group=settings.group,
-        session_timeout_s=settings.session_timeout_s,
-        heartbeat_s=settings.heartbeat_s,
-        rebalance_timeout_s=settings.rebalance_timeout_s,
-    )
-    app.transport = Transport(app.conf.broker_consumer, app, options=options)
+    app.transport = Transport(app.conf.broker_consumer, app, settings=settings)
     return app

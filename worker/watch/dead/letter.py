@@ -7,9 +7,8 @@ from datetime import datetime
 
 from worker.errors import DeadReason
 from worker.messages.records import ConsumedRecord, Place
-from worker.messages.wire import OMISSIONS, DeadLetterHeaders, from_milliseconds
+from worker.messages.wire import LETTER_HEADERS, OMISSIONS, from_milliseconds
 
-_OURS = {field.alias or name for name, field in DeadLetterHeaders.model_fields.items()}
 _NEEDED = ("error.reason", "source.topic", "source.partition", "source.offset")
 
 
@@ -40,9 +39,14 @@ class DeadLetter:
     omitted_bytes: Mapping[str, int] = field(default_factory=dict)
     """How large those of value, headers and key were that the letter had to go without."""
 
+    @property
+    def key_text(self) -> str | None:
+        """The key as people read it, usually the post's id; None where there is none."""
+        return None if self.key is None else self.key.decode("utf-8", "replace")
+
     def is_about(self, post_id: str) -> bool:
         """Whether the post has this id: by its key or, as these may differ or be missing, by its value."""
-        return post_id in {_text(self.key), _id_within(self.value)}
+        return post_id in {self.key_text, _id_within(self.value)}
 
 
 def read_letter(record: ConsumedRecord) -> DeadLetter:
@@ -60,7 +64,7 @@ def read_letter(record: ConsumedRecord) -> DeadLetter:
         attempts=_number(said, "attempts") if "attempts" in said else None,
         key=record.key,
         value=value_as_it_came(record),
-        headers=tuple((name, value) for name, value in record.headers if name not in _OURS),
+        headers=tuple((name, value) for name, value in record.headers if name not in LETTER_HEADERS),
         omitted_bytes={
             part: _number(said, f"{part}.omitted_bytes") for part in OMISSIONS if f"{part}.omitted_bytes" in said
         },
@@ -78,7 +82,7 @@ def value_as_it_came(record: ConsumedRecord) -> bytes | None:
 
 def _said(record: ConsumedRecord) -> dict[str, str]:
     """What our headers say; of a name given twice the last counts, for ours stand behind the post's own."""
-    return {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers if name in _OURS}
+    return {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers if name in LETTER_HEADERS}
 
 
 def _number(said: Mapping[str, str], name: str) -> int:
@@ -86,10 +90,6 @@ def _number(said: Mapping[str, str], name: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise NotADeadLetter(f"{name}: received {text!r}, expected digits")
     return int(text)
-
-
-def _text(key: bytes | None) -> str | None:
-    return None if key is None else key.decode("utf-8", "replace")
 
 
 def _id_within(value: bytes | None) -> str | None:

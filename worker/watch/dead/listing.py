@@ -1,7 +1,5 @@
 """`mner-worker dead list` and `show`: which posts became dead letters, and one of them wholly."""
 
-import json
-import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -18,7 +16,8 @@ from worker.messages.records import ConsumedRecord, Place
 from worker.messages.wire import from_milliseconds
 from worker.settings import Settings
 from worker.watch.dead.letter import DeadLetter, NotADeadLetter, read_letter, value_as_it_came
-from worker.watch.foreground import quiet_clients, run_in_foreground, say
+from worker.watch.foreground import quiet_clients, run_in_foreground
+from worker.watch.output import print_json, say, terminal
 from worker.watch.reading_start import Start
 from worker.watch.record_view import printable, text_or_base64
 from worker.watch.topic_reader import TopicReader
@@ -68,7 +67,7 @@ def run_list(settings: Settings, selection: LetterSelection, start: Start, count
 
 
 async def _list(settings: Settings, selection: LetterSelection, start: Start, count: int | None) -> ExitStatus:
-    listed, console = 0, _console()
+    listed, console = 0, terminal()
     try:
         async with (
             TopicReader(settings, settings.dead_topic, start=start) as reader,
@@ -122,7 +121,7 @@ def _print_letter(console: Console, letter: DeadLetter) -> None:
 
 def short_key(letter: DeadLetter) -> str:
     """The key as a line has room for."""
-    key = "no key" if letter.key is None else letter.key.decode("utf-8", "replace")
+    key = "no key" if letter.key_text is None else letter.key_text
     return key if len(key) <= KEY_MAX_CHARACTERS else key[: KEY_MAX_CHARACTERS - 1] + "…"
 
 
@@ -151,7 +150,7 @@ async def _show(settings: Settings, partition: int, offset: int) -> ExitStatus:
     if record is None:
         say(f"{settings.dead_topic} {partition}:{offset}: no letter there; {held}")
         return ExitStatus.FAILED
-    if (console := _console()) is None:
+    if (console := terminal()) is None:
         print_json(_whole(record))
     else:
         for line in _lines(record):
@@ -191,16 +190,3 @@ def _shown(value: bytes | None) -> str:
     if text is None:
         return "(null)"
     return f"(base64) {text}" if name.endswith("_base64") else text
-
-
-# How either is printed
-
-
-def print_json(row: dict[str, Any]) -> None:
-    """One line of JSON, for programs."""
-    print(json.dumps(row, ensure_ascii=False), flush=True)
-
-
-def _console() -> Console | None:
-    """For people on a terminal; None: JSON lines for anything else."""
-    return Console(highlight=False) if sys.stdout.isatty() else None

@@ -17,11 +17,12 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 from worker.delivery.broker import client_options
 from worker.delivery.topics import TopicsUnavailable
 from worker.errors import ExitStatus
-from worker.settings import MENTION_TOPIC_SUFFIXES, Settings
+from worker.settings import Settings
 from worker.watch.dead.letter import DeadLetter
 from worker.watch.dead.listing import LetterSelection, selected_letters
-from worker.watch.dead.report import Report, WhyNot, by_kind
-from worker.watch.foreground import quiet_clients, run_in_foreground, say
+from worker.watch.dead.report import Report, WhyNot, by_topic
+from worker.watch.foreground import quiet_clients, run_in_foreground
+from worker.watch.output import by_kind, say
 from worker.watch.reading_start import Start
 from worker.watch.record_view import printable
 from worker.watch.topic_reader import MAX_RECORD_BYTES, TopicReader
@@ -35,9 +36,9 @@ _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 class ReplayOptions:
     """What was asked for on the command line."""
 
-    selection: LetterSelection = field(default_factory=LetterSelection)
-    start: Start = "beginning"
-    dry_run: bool = False
+    selection: LetterSelection
+    start: Start
+    dry_run: bool
     """Tell what would be sent, and send nothing."""
 
 
@@ -50,9 +51,8 @@ class _Plan:
     ends: Mapping[TopicPartition, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        sent = " and ".join(f"{count:,} to {topic}" for topic, count in self.topics.items())
         refused = f"; {self.refused.total():,} cannot be sent ({by_kind(self.refused)})" if self.refused else ""
-        return f"{sent or 'none'}{refused}"
+        return f"{by_topic(self.topics)}{refused}"
 
 
 def run_replay(settings: Settings, options: ReplayOptions, confirm: Callable[[str], bool] | None) -> ExitStatus:
@@ -140,8 +140,7 @@ def _why_not(letter: DeadLetter, reader: TopicReader, settings: Settings) -> Why
     if letter.key is None and letter.value is None:
         return WhyNot("neither key nor value", "the letter has neither a key nor a value, and so names no post")
     topic = letter.source.topic
-    entities = settings.entities_topic
-    if topic in {settings.dead_topic, entities, *(entities + suffix for suffix in MENTION_TOPIC_SUFFIXES)}:
+    if topic in {settings.dead_topic, settings.entities_topic, *settings.mention_topics}:
         return WhyNot("not from a topic of posts", f"it says that it came from {topic}, which holds no posts")
     if not reader.partitions_of(topic):
         return WhyNot("no such topic", f"it came from {topic}, which there is no more")

@@ -1,16 +1,14 @@
 """What became of each letter that was to be sent again: told as it happens, and summed up."""
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from worker.watch.dead.letter import DeadLetter
-from worker.watch.dead.listing import print_json, short_key
-from worker.watch.foreground import say
+from worker.watch.dead.listing import short_key
+from worker.watch.output import by_kind, print_json, say, terminal
 from worker.watch.record_view import printable, text_or_base64
 
 
@@ -26,7 +24,7 @@ class Report:
     """JSON lines for programs, one a letter; for people those that were not sent, and the sum of it all."""
 
     def __init__(self, dry_run: bool) -> None:
-        self._console = Console(highlight=False) if sys.stdout.isatty() else None
+        self._console = terminal()
         self._dry_run = dry_run
         self._sent: Counter[str] = Counter()
         self._not_sent: Counter[str] = Counter()
@@ -67,9 +65,8 @@ class Report:
     def summary(self, dead_topic: str) -> None:
         """How many were sent where, and how many were not, and why."""
         what = "would be sent again" if self._dry_run else "sent again"
-        sent = " and ".join(f"{count:,} to {topic}" for topic, count in self._sent.items()) or "none"
         not_sent = f"; {self._not_sent.total():,} not sent ({by_kind(self._not_sent)})" if self._not_sent else ""
-        say(f"{dead_topic}: {what}: {sent}{not_sent}")
+        say(f"{dead_topic}: {what}: {by_topic(self._sent)}{not_sent}")
 
     def _line(self, letter: DeadLetter, text: str, style: str) -> None:
         assert self._console is not None
@@ -82,6 +79,6 @@ def _place(letter: DeadLetter) -> dict[str, int]:
     return {"partition": letter.place.partition, "offset": letter.place.offset}
 
 
-def by_kind(counts: Counter[str]) -> str:
-    """Most frequent first, as in `too large 3, no such topic 1`."""
-    return ", ".join(f"{kind} {count:,}" for kind, count in counts.most_common())
+def by_topic(counts: Counter[str]) -> str:
+    """As in `3 to posts and 1 to posts.old`; `none` of nothing."""
+    return " and ".join(f"{count:,} to {topic}" for topic, count in counts.items()) or "none"

@@ -5,7 +5,7 @@ Rates and quantiles are of the interval alone: differences between two pages of 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -84,7 +84,7 @@ class Figures:
     model_reloads: Mapping[str, float]
     """Since the workers' start, by result; of the live model."""
     gpu_memory_bytes: float | None
-    shadow: Shadow | None = field(default=None)
+    shadow: Shadow | None
 
     @property
     def answering(self) -> int:
@@ -105,16 +105,15 @@ class Figures:
 
 
 def figures(readings: Sequence[Reading], at: datetime) -> Figures:
-    """Of the workers that answered."""
-    answered = [reading for reading in readings if reading.page is not None]
-    pages = [reading.page for reading in answered if reading.page is not None]
+    """Of the workers that answered; the others have neither a page nor a change."""
+    pages = [reading.page for reading in readings if reading.page is not None]
     now = Scrape.sum(pages)
-    changes = [reading.change for reading in answered if reading.change is not None]
+    changes = [reading.change for reading in readings if reading.change is not None]
     change = Scrape.sum(changes)
 
     def rates(name: str, label: str) -> dict[str, float]:
         summed: Counter[str] = Counter()
-        for reading in answered:
+        for reading in readings:
             summed.update(reading.rates(name, label))
         return dict(summed)
 

@@ -1,6 +1,5 @@
 """One run of `top`: ask every worker, work out the figures, show them, wait, again."""
 
-import json
 import sys
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from worker.errors import ExitStatus
 from worker.watch.foreground import run_in_foreground
+from worker.watch.output import print_json
 from worker.watch.top.figures import Figures
 from worker.watch.top.view import head, table
 from worker.watch.top.workers import Workers
@@ -21,10 +21,10 @@ class TopOptions:
     """What was asked for on the command line."""
 
     urls: tuple[str, ...]
-    interval_s: float = 2.0
-    once: bool = False
+    interval_s: float
+    once: bool
     """One JSON object, of one interval."""
-    is_own: bool = False
+    is_own: bool
     """Whether nobody named a worker, so that it is the one of these settings on this machine, and no other."""
 
 
@@ -42,7 +42,7 @@ async def _top(options: TopOptions) -> ExitStatus:
                 if screen is not None:
                     screen.show(current)
                 elif current.has_rates or not current.answering:
-                    print(json.dumps(current.as_json(), ensure_ascii=False), flush=True)
+                    print_json(current.as_json())
                     if options.once:
                         return ExitStatus.DONE if current.has_rates else ExitStatus.FAILED
     return ExitStatus.DONE

@@ -1,7 +1,6 @@
 """The workers that are asked: what their host names stand for just now, their pages, what each said last time."""
 
 import asyncio
-import ipaddress
 import os
 import socket
 import time
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
+from worker.allowed_hosts import parse_address
 from worker.images.name_resolution import ThreadedResolver
 from worker.watch.scrape import Scrape
 from worker.watch.top.figures import Figures, Reading, figures
@@ -83,7 +83,7 @@ class Workers:
         Of a name with addresses of IPv4 and of IPv6 those of one kind count, for they lead to the same workers: the
         first kind that anybody answers at.
         """
-        if _is_address(urlsplit(url).hostname or ""):
+        if parse_address(urlsplit(url).hostname or "") is not None:
             return [await self._read(_Place(url))]
         try:
             kinds = await self._look_up(url)
@@ -142,14 +142,6 @@ class Workers:
         if not page.has("mner_posts_total"):
             raise ValueError("what answers there is not a worker's metrics page")
         return page
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _reason(error: OSError) -> str:

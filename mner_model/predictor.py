@@ -22,6 +22,7 @@ from mner_model.imaging.words import caption_words, words_vector
 from mner_model.network.batch import BATCH_MAX_TOKENS, Features, features_fingerprint, rows_by_length
 from mner_model.network.encoders import WordEncoder
 from mner_model.network.model import TaggedPost
+from mner_model.posts.predicted_entity import PredictedEntity
 from mner_model.text.labels import Span
 from mner_model.text.tokenizer import Tokens, tokenize
 from mner_model.text.vocabulary import Vocabulary
@@ -40,23 +41,6 @@ class Document:
     image_embedding: npt.NDArray[np.float32] | None = None
     tokens: Tokens | None = None
     caption: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PredictedEntity:
-    """One mention: [start, end) in code points of the text as received, its probability as a whole span in [0, 1].
-
-    image_effect  confidence minus the probability of the same mention with the image left out, in [-1, 1]; None
-                  without an image, or where it was not asked for
-    """
-
-    start: int
-    end: int
-    type: str
-    text: str
-    confidence: float
-    modality_weights: Mapping[str, float]
-    image_effect: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

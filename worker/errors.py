@@ -1,11 +1,11 @@
-"""What can go wrong, and what follows from it: dead-letter, go on without, or stop.
+"""What can go wrong: each failure says whether to dead-letter, go on without, or stop.
 
 One class per failure, grouped by what the worker does next. The class decides; nobody reads the message to decide.
 """
 
 from enum import IntEnum, StrEnum
 
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
 
 
 class ExitStatus(IntEnum):

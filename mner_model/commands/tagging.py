@@ -40,8 +40,8 @@ def tag(checkpoint: Path | None, image_effect: bool, device: str, file: str) -> 
     A line that is no post comes back as {"error": …, "detail": …, "line": …} in its place, and the exit status is 1.
     Fields that no post has are ignored, and named at the end.
     """
+    from mner_model.commands.tag_lines import POSTS_PER_CALL
     from mner_model.posts.refusals import shown
-    from mner_model.posts.tag_lines import POSTS_PER_CALL
     from mner_model.predictor import Predictor
 
     with failures():
@@ -83,9 +83,9 @@ def _tag_all(
     image_effect: bool,
 ) -> _Met:
     """Prints the answer to every line."""
-    from mner_model.imaging.status import ImageStatus
+    from mner_model.commands.tag_lines import ignored_fields, read_line, tag_posts
+    from mner_model.posts.image_status import ImageStatus
     from mner_model.posts.refusals import PostRefused
-    from mner_model.posts.tag_lines import ignored_fields, read_line, tag_posts
 
     met, done = _Met(), 0
     pending: list[Post | bytes] = []

@@ -47,10 +47,10 @@ def teach(
     In each post's copies three in ten of the words that are among the first 50,000 alphabetic ones of --vectors,
     function words too, are swapped for one of the twelve with the most similar vectors, be it of their kind or not.
     """
+    from mner_model.commands.tag_lines import read_texts
     from mner_model.config import ConfigError
     from mner_model.data.examples import read_conll
     from mner_model.files.saved_file import check_writable
-    from mner_model.posts.tag_lines import read_texts
     from mner_model.predictor import device_of
     from mner_model.text.tokenizer import tokenize
     from mner_model.training.soft_target_file import SoftTargetsError, write_soft_targets

@@ -230,7 +230,7 @@ class ImageEncoder:
 
 def _check_label_vectors(output: str, label_vectors: Tensor | None) -> None:
     if output not in ("features", "label_words"):
-        where = "; labels are read by image_captions.load_image_reader" if output == "labels" else ""
+        where = "; labels are read by load_image_reader" if output == "labels" else ""
         raise ImageEncoderError(f"unknown output {output!r}: expected features or label_words{where}")
     if (output == "label_words") != (label_vectors is not None):
         raise ValueError(f"output {output!r}: label_vectors go with label_words and with nothing else")

@@ -3,17 +3,15 @@
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 from pydantic_core import to_json
 
-from mner_model.imaging.status import ImageStatus
 from mner_model.posts.fields import Timestamp
+from mner_model.posts.image_status import ImageStatus
 from mner_model.posts.post import Identifier, Message, Post
-
-if TYPE_CHECKING:
-    from mner_model.predictor import PredictedEntity
+from mner_model.posts.predicted_entity import PredictedEntity
 
 EntityType = Literal["PER", "LOC", "ORG", "MISC"]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -148,7 +148,7 @@ POST = (
         "Publisher.publish",
         "Sent, until the broker confirms",
         "The record and its mentions are sent, again if need be, until the broker has confirmed all of them.",
-        through=("worker.messages.wire", "worker.delivery.delivery"),
+        through=("worker.messages.wire", "worker.messages.records", "worker.delivery.delivery"),
     ),
     Stop(
         "worker.delivery.offset_tracker",

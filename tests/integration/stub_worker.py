@@ -14,20 +14,18 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
 from worker import app
 from worker.errors import DeadReason, Rejected
+from worker.messages.records import ConsumedRecord, Outcome, tombstone
 from worker.messages.wire import (
-    ConsumedRecord,
     EntityRecord,
     ImageReport,
     ModelReport,
-    Outcome,
     dead_letter,
     decode_post,
     from_milliseconds,
     record_message,
-    tombstone,
 )
 from worker.settings import Settings
 from worker.telemetry.metrics import Metrics

@@ -18,16 +18,9 @@ from pathlib import Path
 import pytest
 from lab import Lab, until
 
-from mner_model.predictor import PredictedEntity
-from worker.messages.wire import (
-    ImageReport,
-    ImageStatus,
-    ModelReport,
-    OutgoingMessage,
-    entity_record,
-    mention_message,
-    mentions_of,
-)
+from mner_model.posts.predicted_entity import PredictedEntity
+from worker.messages.records import OutgoingMessage
+from worker.messages.wire import ImageReport, ImageStatus, ModelReport, entity_record, mention_message, mentions_of
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,8 @@ from mner_model.imaging.encoder import ImageEncoderConfig
 from mner_model.imaging.words import caption_words, label_vectors, words_vector
 from mner_model.network.batch import Batch
 from mner_model.network.model import MultimodalTagger
-from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
+from mner_model.posts.predicted_entity import PredictedEntity
+from mner_model.predictor import Document, Prediction, Predictor
 from mner_model.preprocessing import Preprocessing
 from mner_model.text.tokenizer import tokenize
 from mner_model.text.vocabulary import Alphabet, Vocabulary

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
 from worker import errors
 from worker.errors import DeadReason, ExitStatus, Fatal, ImageRefused, Rejected, SettingsRefused
 

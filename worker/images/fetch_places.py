@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
 from worker.errors import ImageRefused
 
 PLACES = 64

@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
 from worker.allowed_hosts import is_plain_host, parse_address
 from worker.errors import ImageRefused
 from worker.images.address_policy import AddressPolicy

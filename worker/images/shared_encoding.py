@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import numpy as np
 
 from mner_model.imaging.decoding import Pixels
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
 from worker.errors import ImageRefused
 from worker.images.embedding_codec import Embedding
 

@@ -15,7 +15,7 @@ from typing import Protocol
 from yarl import URL
 
 from mner_model.imaging.decoding import ImageTooLarge, ImageUndecodable, Pixels, decode
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
 from worker.errors import ImageRefused
 from worker.images.embedding_codec import Embedding
 from worker.images.fetch_places import FetchPlaces

@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mner_model.imaging.status import ImageStatus
 from mner_model.posts.fields import Timestamp, format_timestamp, from_milliseconds
+from mner_model.posts.image_status import ImageStatus
 from mner_model.posts.post import POST_MAX_BYTES, Message, Post, read_post
 from mner_model.posts.record import (
     Entity,
@@ -23,11 +23,10 @@ from mner_model.posts.record import (
 )
 from mner_model.posts.refusals import PostRefused, shown
 from worker.errors import DeadReason, Rejected
-from worker.messages.records import ConsumedRecord, Outcome, OutgoingMessage, tombstone
+from worker.messages.records import ConsumedRecord, OutgoingMessage
 
 __all__ = [
     "POST_MAX_BYTES",
-    "ConsumedRecord",
     "Entity",
     "EntityRecord",
     "EntityType",
@@ -36,8 +35,6 @@ __all__ = [
     "Mention",
     "Message",
     "ModelReport",
-    "Outcome",
-    "OutgoingMessage",
     "Post",
     "dead_letter",
     "decode_post",
@@ -48,7 +45,6 @@ __all__ = [
     "mention_message",
     "mentions_of",
     "record_message",
-    "tombstone",
     "without",
 ]
 

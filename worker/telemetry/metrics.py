@@ -20,7 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
 from worker.errors import DeadReason
 from worker.messages.records import OutcomeKind
 from worker.messages.wire import EntityType

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from mner_model.captioning.image_reader import CaptionerConfig, LabelCaptions
 from mner_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from mner_model.cli import main
+from mner_model.commands.tag_lines import read_line, tag_posts
 from mner_model.config import TrainingConfig
 from mner_model.errors import CheckpointError
 from mner_model.evaluation.run import evaluate_checkpoint
@@ -24,7 +25,6 @@ from mner_model.imaging.encoder import ImageEncoder, ImageEncoderConfig
 from mner_model.network.batch import Batch
 from mner_model.network.text_encoder import TextEncoder
 from mner_model.posts.post import Post
-from mner_model.posts.tag_lines import read_line, tag_posts
 from mner_model.predictor import Document, Predictor
 from mner_model.text.vocabulary import UNKNOWN
 from mner_model.training.trainer import Trainer

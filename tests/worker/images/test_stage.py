@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
 from worker.errors import ImageRefused
 from worker.images.cache import EmbeddingCache
 from worker.images.fetch_places import PLACES_PER_HOST

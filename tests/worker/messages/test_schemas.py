@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator  # type: ignore[import-untyped]
 
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
 from worker.errors import DeadReason, Rejected
 from worker.messages.schemas import json_schemas, schema_file, schema_files
 from worker.messages.wire import Entity, EntityRecord, ImageReport, ModelReport, decode_post, mentions_of

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
+from mner_model.posts.predicted_entity import PredictedEntity
 from mner_model.posts.record import entity_id
-from mner_model.predictor import PredictedEntity
 from worker.errors import DeadReason, Rejected
 from worker.messages.records import ConsumedRecord, OutgoingMessage, tombstone
 from worker.messages.wire import (

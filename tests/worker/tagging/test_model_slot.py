@@ -16,7 +16,8 @@ import pytest
 
 from mner_model.checkpoints.checkpoint import folder_fingerprint
 from mner_model.errors import CheckpointError
-from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
+from mner_model.posts.predicted_entity import PredictedEntity
+from mner_model.predictor import Document, Prediction, Predictor
 from mner_model.text.tokenizer import Tokens, tokenize
 from worker.errors import ModelBroken
 from worker.messages.wire import EntityRecord

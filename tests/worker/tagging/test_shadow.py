@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mner_model.errors import CheckpointError
-from mner_model.predictor import Document, PredictedEntity, Prediction, Predictor
+from mner_model.posts.predicted_entity import PredictedEntity
+from mner_model.predictor import Document, Prediction, Predictor
 from mner_model.text.tokenizer import Tokens, tokenize
 from worker.errors import SettingsRefused
 from worker.messages.wire import EntityRecord

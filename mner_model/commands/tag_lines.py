@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mner_model.data.examples import DataError
 from mner_model.imaging.decoding import ImageTooLarge, ImageUndecodable, decode
-from mner_model.imaging.status import ImageStatus
+from mner_model.posts.image_status import ImageStatus
 from mner_model.posts.post import Post, read_post, unknown_fields
 from mner_model.posts.record import EntityRecord, ImageReport, ModelReport, entity_record
 from mner_model.posts.refusals import PostRefused

@@ -28,7 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each core, as most of the time is spent in waiting for brokers and workers; memory allows for eight."""
-    return min(2 * len(os.sched_getaffinity(0)), 8)
+    return min(2 * (os.cpu_count() or 1), 8)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -224,7 +224,7 @@ class TrainingConfig(_Config):
     vector_learning_rate: float = 1e-3
     text_learning_rate: float = 5e-5  # of a pretrained text encoder
     warmup_share: float = 0.0
-    precision: Precision = "auto"  # of the forward pass: bfloat16 on a GPU; on CPUs that is 3 to 4 times slower
+    precision: Precision = "auto"  # of the forward pass; auto: bfloat16 on a GPU made for it
     weight_decay: float = 1e-4  # L2 for adagrad and sgd, decoupled for adamw; the words' vectors are left out
     l1: float = 0.0  # times the sum of the same weights' absolute values, in the loss
     label_smoothing: float = 0.0  # share of all sound tag sequences in what the gold says

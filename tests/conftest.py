@@ -16,6 +16,8 @@ import pytest
 from PIL import Image, ImageDraw
 from xdist.scheduler import LoadScopeScheduling
 
+from worker.demo import embedded
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for the processes that tests start
 
 # of tests/integration, files whose tests share what takes long to start
@@ -29,6 +31,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each core, as most of the time is spent in waiting for brokers and workers; memory allows for eight."""
     return min(2 * (os.cpu_count() or 1), 8)
+
+
+def pytest_configure() -> None:
+    """Each process takes its ports from a range of its own: a server that is down keeps its port from the others so."""
+    name = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if name.startswith("gw"):
+        ports, processes = embedded.PORTS_NOT_LENT, int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        size = len(ports) // processes
+        first = ports.start + int(name.removeprefix("gw")) % processes * size
+        embedded.PORTS_NOT_LENT = range(first, first + size)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

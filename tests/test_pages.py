@@ -1,5 +1,6 @@
 """The pages that people read: the README is short, every link leads somewhere, and every page can be found."""
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -42,14 +43,16 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.read_text(encoding="utf-8").splitlines()) <= README_MAX_LINES
+    lines = README.read_text(encoding="utf-8").count("\n")
+    assert lines <= README_MAX_LINES, f"README.md has {lines} lines, at most {README_MAX_LINES}: move some to docs/"
 
 
 @of_every_page
 def test_every_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
-    assert [str(target) for target, _ in links(page) if not target.exists()] == []
-    wrong = [(target.name, anchor) for target, anchor in links(page) if anchor and anchor not in anchors(target)]
-    assert wrong == []
+    gone = [os.path.relpath(target, ROOT) for target, _ in links(page) if not target.exists()]
+    assert not gone, f"{page.relative_to(ROOT)} links to {', '.join(gone)}, which is not there"
+    wrong = [f"{target.name}#{anchor}" for target, anchor in links(page) if anchor and anchor not in anchors(target)]
+    assert not wrong, f"{page.relative_to(ROOT)} links to {', '.join(wrong)}: no heading there has that anchor"
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
@@ -59,10 +62,12 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
             if target.suffix == ".md" and target.exists() and target not in reached:
                 reached.add(target)
                 waiting.append(target)
-    assert [str(page.relative_to(ROOT)) for page in PAGES if page not in reached] == []
+    lost = [str(page.relative_to(ROOT)) for page in PAGES if page not in reached]
+    assert not lost, f"{', '.join(lost)} cannot be reached by links from README.md: link to it"
 
 
 @of_every_page
 def test_every_setting_that_a_page_names_is_there(page: Path) -> None:
     named = set(re.findall(r"\bMNER_([A-Z_]*[A-Z])\b", prose(page)))
-    assert {name for name in named if name.lower() not in Settings.model_fields} == set()
+    unknown = sorted(f"MNER_{name}" for name in named if name.lower() not in Settings.model_fields)
+    assert not unknown, f"{page.relative_to(ROOT)} names {', '.join(unknown)}, and there is no such setting"

@@ -50,10 +50,10 @@ class Settings(BaseModel):
     sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, EmptyIsNone] = _setting(
         None, "", "How to log in, with a SASL protocol."
     )
-    sasl_username: Annotated[str | None, EmptyIsNone] = _setting(None, "", "Whom to log in as.")
+    sasl_username: Annotated[str | None, EmptyIsNone] = _setting(None, "", "The name to log in with.")
     sasl_password: Annotated[SecretStr | None, EmptyIsNone] = _setting(None, "", "The password to log in with.")
     tls_ca_file: Annotated[Path | None, EmptyIsNone] = _setting(
-        None, "path", "Certificates (PEM) that the brokers' own must be signed by; none: those of the system."
+        None, "path", "Certificates (PEM) that the brokers' own must be signed by; if not set, those of the system."
     )
     group: str = _setting(
         "mner", "", "Consumer group; workers of one group share the posts.", min_length=1, max_length=255
@@ -81,8 +81,8 @@ class Settings(BaseModel):
     checkpoint_watch_s: float = _setting(
         10.0,
         "s",
-        "How often to look at the checkpoints. A change is seen within this time, and taken when it stayed the same "
-        "for one more look, lest half of one be read; 0: on SIGHUP alone, which takes them at once.",
+        "How often to look at the checkpoints. A change is seen within this time. It is taken when the next look finds "
+        "it unchanged, so that no half-written one is read. 0: only on SIGHUP, which takes it at once.",
         ge=0,
         allow_inf_nan=False,
     )
@@ -102,14 +102,14 @@ class Settings(BaseModel):
     device: Device = _setting("auto", "", "Where the model runs: auto, cpu, cuda or cuda:N.")
     batch_max_posts: int = _setting(64, "posts", "Most posts in one call of the model.", ge=1)
     batch_max_tokens: int = _setting(
-        8192, "tokens", "Most token places (posts times the longest) in one call of the model.", ge=1
+        8192, "tokens", "Most tokens in one call of the model, padding counted: posts times the longest.", ge=1
     )
     batch_max_wait_s: float = _setting(
         0.02, "s", "Longest that a post waits for others to share its batch.", ge=0, allow_inf_nan=False
     )
     open_posts_max: int = _setting(2048, "posts", "Most posts taken and not yet answered.", ge=1)
 
-    session_timeout_s: Seconds = _setting(45.0, "s", "Silence after which the group takes a worker for dead.")
+    session_timeout_s: Seconds = _setting(45.0, "s", "Silence after which the group counts a worker as dead.")
     heartbeat_s: Seconds = _setting(3.0, "s", "Time between two heartbeats to the group.")
     rebalance_timeout_s: Seconds = _setting(60.0, "s", "Time the group gives its workers to join a rebalance.")
     drain_timeout_s: Seconds = _setting(30.0, "s", "Longest that a leaving worker finishes the posts it holds.")
@@ -127,7 +127,10 @@ class Settings(BaseModel):
     image_allow_ports: Ports = _setting("80,443", "port, …", "Ports that images may come from, separated by commas.")
 
     http_host: str = _setting(
-        "127.0.0.1", "", "Address of /live, /ready and /metrics; 0.0.0.0 for all of the machine's.", min_length=1
+        "127.0.0.1",
+        "",
+        "Address of /live, /ready and /metrics; 0.0.0.0 for all addresses of the machine.",
+        min_length=1,
     )
     http_port: int = _setting(8080, "port", "Port of the same; 0: any free one.", ge=0, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "", "Least severity that is logged.")

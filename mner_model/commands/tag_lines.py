@@ -1,4 +1,4 @@
-"""`mner-model tag`: lines of posts in, entity records out, as a worker would publish them, without a broker.
+"""Lines of posts to entity records, as a worker would publish them: what the command in `tagging` is made of.
 
 A line is a post as on the `posts` topic (a JSON object) or plain text. This does no network: a post's `image_url`
 is left alone and its record says so; `image_data` is used.

@@ -33,7 +33,7 @@ _DOOR = f'stroke="{_GROUNDS["worker"][1]}" stroke-width="5"'
 _KEY = (
     (f'<path d="M0 0h36" {_THIN_LINE}/>', "uses; what other arrows imply is left out"),
     (f'<path d="M18-7v14" {_DOOR}/>', "a door: the worker uses this room directly"),
-    (f'<path d="M0 0h36" {_STRONG_LINE}/>', "the way of one post, and back"),
+    (f'<path d="M0 0h36" {_STRONG_LINE}/>', "the way of one post, in the order of its stops"),
     (f'<path d="M0 0h36" {_STRONG_LINE}{_DASHES}/>', "handed over through a protocol or a callback"),
 )
 

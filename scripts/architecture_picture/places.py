@@ -60,8 +60,6 @@ def boxes(row_of: Mapping[str, int]) -> dict[str, Place]:
             raise PictureRefused(f"{room} has no column; give it one in COLUMNS of {HERE}")
         place = (2 * column_of[room] + 1, 2 * row + 1)
         if place in found.values():
-            raise PictureRefused(
-                f"{room} has the place of another room; change COLUMNS in architecture_picture/picture.py"
-            )
+            raise PictureRefused(f"{room} has the place of another room; change COLUMNS of {HERE}")
         found[room] = place
     return found

@@ -154,7 +154,7 @@ POST = (
         "worker.delivery.offset_tracker",
         "OffsetTracker.commit_point",
         "Marked done, in order",
-        "The offset is marked done. What may be committed ends before the first post that is not done.",
+        "Delivery marks the offset done. What may be committed ends before the first post that is not done.",
         through=("worker.delivery.delivery",),
     ),
     Stop(

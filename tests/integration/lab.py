@@ -1,10 +1,12 @@
 """What the delivery tests need: brokers, whole worker processes on them, posts to send and answers to read."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -39,12 +41,23 @@ class ApacheKafka(EmbeddedBroker):
         self._properties = properties
 
     def start(self, timeout_s: float = 90.0) -> Self:
-        """As the embedded one; a cold JVM on a busy machine takes its time."""
+        """As the embedded one; a cold JVM on a busy machine takes its time, and one that was killed goes slowly."""
+        deadline = time.monotonic() + timeout_s
+        while not _is_free(self.port + 1) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
         return super().start(timeout_s)
 
     def _command(self) -> Sequence[str]:
         properties = ("group.min.session.timeout.ms=1000", "auto.create.topics.enable=false")
         return (str(KAFKA_SCRIPT), str(self.port), str(self.directory / "data"), *properties, *self._properties)
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def apache_kafka_is_here() -> bool:
@@ -180,11 +193,14 @@ class Lab:
         await self.close_clients()
 
     async def close_clients(self) -> None:
-        """To be done before a broker goes: aiokafka's clients do not close well without one."""
-        if self.producer is not None:
-            await self.producer.stop()
-        if self._reader is not None:
-            await self._reader.stop()
+        """To be done before a broker goes: without one, aiokafka's clients pass on that they cancelled their own tasks.
+
+        To pytest that is no failure but the end of everything: fixtures would be left as they are.
+        """
+        for client in (self.producer, self._reader):
+            with contextlib.suppress(asyncio.CancelledError):
+                if client is not None:
+                    await client.stop()
         self.producer = self._reader = None
 
     def logs(self) -> str:

@@ -282,4 +282,5 @@ def test_every_setting_has_one_sentence_and_the_unit_in_its_name(name: str) -> N
 def test_the_page_shows_the_settings_as_they_are() -> None:
     shown = re.search(r"<!-- settings -->\n(.*)<!-- /settings -->", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert shown is not None, "docs/settings.md has no table between <!-- settings --> and <!-- /settings -->"
-    assert shown[1] == markdown_table()
+    is_current = shown[1] == markdown_table()  # of two tables pytest would print a long difference
+    assert is_current, "docs/settings.md: put there between its marks what `mner-worker settings --markdown` prints"

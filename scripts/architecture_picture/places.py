@@ -31,7 +31,10 @@ class PictureRefused(Exception):
 
 
 def rows(uses: Mapping[str, set[str]]) -> dict[str, int]:
-    """The row of each room, from 0 at the top: the layers of a package, each below all that uses it."""
+    """The row of each room, from 0 at the top: the layers of a package, each below all that uses it.
+
+    Raises PictureRefused for a room that has no layer.
+    """
     height: dict[str, int] = {}
     for package in reversed(LAYERS):  # the one that uses the other comes last
         lowest = 0
@@ -40,6 +43,8 @@ def rows(uses: Mapping[str, set[str]]) -> dict[str, int]:
             lowest = max([lowest, *(one + 1 for one in used)])
             height.update({f"{package}.{name}": lowest for name in layer})
             lowest += 1
+    if new := sorted(uses.keys() - height.keys()):
+        raise PictureRefused(f"{', '.join(new)}: give it a line in LAYERS of scripts/rooms.py")
     return {room: max(height.values()) - at for room, at in height.items()}
 
 

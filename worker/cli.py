@@ -126,15 +126,15 @@ def settings(as_json: bool, markdown: bool) -> None:
     help="How long posts and mentions are kept, and tombstones of entity records.",
 )
 @click.option(
-    "--dead-retention-days", type=_ABOVE_ZERO, default=30.0, show_default=True, help="The same of dead letters."
+    "--dead-retention-days", type=_ABOVE_ZERO, default=30.0, show_default=True, help="The same for dead letters."
 )
 def topics(
     partitions: int, replication: int, min_insync: int | None, retention_days: float, dead_retention_days: float
 ) -> None:
-    """Make those of the worker's topics that are missing, and print their names; existing ones are left as they are.
+    """Make the topics of the worker that are missing, and print their names; existing ones are left as they are.
 
     Records are compacted, the last one of each post stays; everything else goes when it is older than its retention.
-    Of each topic that exists it is said on standard error how it differs from what was asked: in partitions, replicas,
+    Standard error tells of each topic that exists how it differs from what was asked: in partitions, replicas,
     retention, clean-up, message size or in-sync copies. That is no failure, for a command that is run at every
     deployment: exit status 0, and 1 only where a topic could not be made.
     """

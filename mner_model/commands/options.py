@@ -18,5 +18,5 @@ VALID = click.option(
 VECTORS = click.option(
     "--vectors", type=FILE, help="Word vectors in GloVe's text format (plain, .gz, .xz); for words and images."
 )
-SEED = click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+SEED = click.option("--seed", type=int, default=0, show_default=True, help="Start of all random numbers.")
 EPOCHS = click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: the preset's]")

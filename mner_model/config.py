@@ -223,6 +223,7 @@ class TrainingConfig(_Config):
     learning_rate: float = 1e-3
     vector_learning_rate: float = 1e-3
     text_learning_rate: float = 5e-5  # of a pretrained text encoder
+    freeze_pieces: bool = False  # its table of pieces stays as it is: of a multilingual one most of its weights
     warmup_share: float = 0.0
     precision: Precision = "auto"  # of the forward pass; auto: bfloat16 on a GPU made for it
     weight_decay: float = 1e-4  # L2 for adagrad and sgd, decoupled for adamw; the words' vectors are left out
@@ -231,6 +232,7 @@ class TrainingConfig(_Config):
     teacher_share: float = 0.5  # of the teachers' belief in the targets of posts with gold, where there are teachers
     r_drop: float = 0.0  # in the loss, of how far two readings with different dropout lie apart; half of R-Drop's alpha
     clip_norm: float = 5.0
+    rewritten_share: float = 0.0  # copies of so many posts with gold: in lower case, in capitals, names as hashtags
     word_dropout: float = 0.1  # a word is read as unknown, its characters stay
     modality_dropout: float = 0.5  # an image is left out, and its caption with it
     average_decay: float = 0.999  # of the weights' moving average, per step
@@ -242,7 +244,7 @@ class TrainingConfig(_Config):
             ("decay",): ("the schedule inverse", self.schedule == "inverse"),
             ("vector_learning_rate",): ("the modality word or image", bool(model.in_words)),
             ("word_dropout",): ("the modality word", "word" in model.modalities),
-            ("text_learning_rate",): ("the modality text", "text" in model.modalities),
+            ("text_learning_rate", "freeze_pieces"): ("the modality text", "text" in model.modalities),
             ("modality_dropout", "choose_with_images"): ("a model that reads images or captions", model.reads_images),
             ("teacher_share",): ("soft targets", is_taught),
         }
@@ -257,7 +259,7 @@ class TrainingConfig(_Config):
         for name in ("learning_rate", "vector_learning_rate", "text_learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}: expected more than 0, got {getattr(self, name)}")
-        shares = ("label_smoothing", "teacher_share")
+        shares = ("label_smoothing", "teacher_share", "rewritten_share")
         for name in ("word_dropout", "modality_dropout", "average_decay", "warmup_share", *shares):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: expected 0 to 1, got {getattr(self, name)}")

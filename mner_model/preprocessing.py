@@ -51,6 +51,7 @@ class Preprocessing:
             pieces,
             self._side_ids(beside),
             self._side_ids(in_hashtags),
+            np.array(tokens.bounds, dtype=np.int8),
         )
 
     def _side_ids(self, forms: Sequence[str]) -> tuple[int, ...]:

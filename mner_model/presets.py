@@ -40,6 +40,7 @@ _TRIMOD_RECIPE = TrainingConfig(
 )
 _TRIMOD = "words, characters, words of captions and of hashtags under Transformer attention"
 _MINILM, _MPNET = "all-MiniLM-L6-v2", "all-mpnet-base-v2"
+_E5 = "intfloat/multilingual-e5-small"
 # what a variant cannot change, and where it is said instead
 _SAID_ELSEWHERE = {
     "seed": "behind a colon in `report`, by --seed in `train`",
@@ -51,6 +52,15 @@ _TRANSFORMER_RECIPE = TrainingConfig(epochs=4, warmup_share=0.1, average_decay=0
 _SMALL_TRANSFORMER_RECIPE = replace(_TRANSFORMER_RECIPE, epochs=8, text_learning_rate=1e-4)
 # of a small one with a teacher: the posts without gold make a pass nearly three times as long
 _TAUGHT_TRANSFORMER_RECIPE = replace(_SMALL_TRANSFORMER_RECIPE, epochs=4)
+# its table of pieces is most of it, and no set of posts has more than a few of the pieces of fourteen languages
+_MULTILINGUAL_RECIPE = replace(
+    _SMALL_TRANSFORMER_RECIPE,
+    epochs=2,
+    batch_posts=32,
+    text_learning_rate=2e-4,
+    freeze_pieces=True,
+    rewritten_share=0.1,
+)
 
 
 @dataclass(frozen=True)
@@ -246,5 +256,12 @@ _ALL = (
         fused_dimension=400,
     ),
     _transformer("mpnet", "a larger pretrained Transformer beside characters", _MPNET),
+    Preset(
+        "e5",
+        "a multilingual pretrained Transformer",
+        ModelConfig(modalities=("text",), text_encoder=_E5, fusion="concatenation", entity_encoder="none", dropout=0.1),
+        _MULTILINGUAL_RECIPE,
+        extra="transformer",
+    ),
 )
 PRESETS = {one.name: one for one in _ALL}

@@ -25,7 +25,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from prometheus_server import PrometheusServer, local_config
 
-from mner_model.data.examples import read_conll
+from mner_model.data.reader import read_examples
 from worker.delivery.topics import make_worker_topics
 from worker.demo.embedded import EmbeddedBroker, EmbeddedRedis, free_port
 from worker.demo.worker_process import WorkerProcess, worker_environ
@@ -50,7 +50,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    texts = [example.text for example in read_conll(options.posts)]
+    texts = [example.text for example in read_examples(options.posts)]
     # started in this thread, which outlives them
     with EmbeddedBroker(folder) as broker, EmbeddedRedis(folder) as redis:
         asyncio.run(_run(folder, broker, redis, texts, options))

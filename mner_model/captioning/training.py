@@ -15,7 +15,7 @@ from torch import Tensor
 from mner_model.captioning.captioner import Captioner
 from mner_model.captioning.decoder import END, START, CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.config import ConfigError
-from mner_model.data.examples import DataError, read_lines
+from mner_model.data.lines import DataError, read_lines
 from mner_model.files.training_state import load_state, save_state
 from mner_model.imaging.decoding import ImageUndecodable, decode
 from mner_model.imaging.encoder import ImageEncoderConfig

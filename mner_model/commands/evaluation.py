@@ -22,7 +22,8 @@ def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json
     Precision, recall and F1 per type, and of mentions seen and unseen in training. Strict takes the gold tags as IOB2
     has them, where an I- that continues nothing begins nothing; lenient lets it begin a mention, as conlleval does.
     """
-    from mner_model.data.examples import repairs, set_name
+    from mner_model.data.lines import set_name
+    from mner_model.data.reader import repairs
     from mner_model.evaluation.run import evaluate_checkpoint
     from mner_model.predictor import Predictor
 
@@ -43,7 +44,7 @@ def _print_table(data: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mner_model.data.examples import set_name
+    from mner_model.data.lines import set_name
 
     model, about = result["model"], result["data"]
     table = Table(title=f"{model['name']} {model['fingerprint'][:12]} on {set_name(data)}")

@@ -96,7 +96,8 @@ def train_segmenter(
     import torch
 
     from mner_model.data.examples import fingerprint as posts_fingerprint
-    from mner_model.data.examples import read_conll, set_name
+    from mner_model.data.lines import set_name
+    from mner_model.data.reader import read_examples
     from mner_model.segmenter.data import read_hashtags
     from mner_model.segmenter.hashtags import check_segmenter_destination
     from mner_model.segmenter.pairs import (
@@ -113,7 +114,7 @@ def train_segmenter(
         check_segmenter_destination(out)  # now, not after a quarter of an hour of training
         gold = read_hashtags(train_file)
         web, forum = read_web_counts(web_counts), read_forum_words(forum_words)
-        posts = {file: read_conll(file) for file in text_files}
+        posts = {file: read_examples(file) for file in text_files}
         texts = [post.text for of_file in posts.values() for post in of_file]
         say(f"{len(gold):,} hashtags, {len(texts):,} other texts; reading {words.name}")
         ranked = read_vectors(words).forms

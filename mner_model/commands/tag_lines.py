@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mner_model.data.examples import DataError
+from mner_model.data.lines import DataError
 from mner_model.imaging.decoding import ImageTooLarge, ImageUndecodable, decode
 from mner_model.posts.image_status import ImageStatus
 from mner_model.posts.post import Post, read_post, unknown_fields

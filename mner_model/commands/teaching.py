@@ -49,7 +49,7 @@ def teach(
     """
     from mner_model.commands.tag_lines import read_texts
     from mner_model.config import ConfigError
-    from mner_model.data.examples import read_conll
+    from mner_model.data.reader import read_examples
     from mner_model.files.saved_file import check_writable
     from mner_model.predictor import device_of
     from mner_model.text.tokenizer import tokenize
@@ -63,7 +63,7 @@ def teach(
             raise ConfigError("--vectors: would change nothing, expected --swapped-copies with it")
         check_writable(out, SoftTargetsError)
         loaded = Teachers.load(teachers, device_of(device))
-        texts = [example.text for file in train_files for example in read_conll(file)]
+        texts = [example.text for file in train_files for example in read_examples(file)]
         texts += [text for file in post_files for text in read_texts(file)]
         if not any(len(tokenize(text)) for text in texts):
             raise ConfigError("expected posts with a word in them from --train or --posts")

@@ -1,4 +1,4 @@
-"""`mner-model evaluate`: a checkpoint against a CoNLL file, with everything needed to believe the numbers."""
+"""`mner-model evaluate`: a checkpoint against a file with gold, with everything needed to believe the numbers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,7 +7,8 @@ from time import perf_counter, process_time
 from typing import Any
 
 from mner_model.checkpoints.provenance import made_with
-from mner_model.data.examples import Example, captions_fingerprint, fingerprint, mention_count, mention_hash, read_conll
+from mner_model.data.examples import Example, Judged, captions_fingerprint, fingerprint, mention_count, mention_hash
+from mner_model.data.reader import read_examples
 from mner_model.evaluation.scores import Evaluation, evaluate, f1_interval
 from mner_model.predictor import Document, Prediction, Predictor
 
@@ -20,7 +21,7 @@ def evaluate_checkpoint(
     captions: str | Path | None = None,
     on_progress: Callable[[int, int], None] = lambda done, posts: None,
 ) -> dict[str, Any]:
-    """Tags a CoNLL file through the predictor, as serving does, and scores it.
+    """Tags a file's posts through the predictor, as serving does, and scores it.
 
     captions     machine captions of the posts' images; their words stand for the image. None: text alone. With them the
                  same posts are scored once more without, as `without_images`; not read for a tagger that reads none
@@ -31,15 +32,15 @@ def evaluate_checkpoint(
     """
     if not predictor.reads_captions:
         captions = None
-    examples = read_conll(data, captions=captions)
+    examples = read_examples(data, captions=captions)
     started, worked = perf_counter(), process_time()
-    tags = _tags(predictor, examples, on_progress)
+    judged = _judged(predictor, examples, on_progress)
     seconds, core_seconds = perf_counter() - started, process_time() - worked
-    scores = _score(predictor, examples, tags).to_json()
-    scores["lenient_f1_interval"] = f1_interval([example.tags for example in examples], tags)
+    scores = _score(predictor, judged).to_json()
+    scores["lenient_f1_interval"] = f1_interval(judged)
     if captions is not None:
         alone = [replace(example, caption=None) for example in examples]
-        without = _score(predictor, alone, _tags(predictor, alone, on_progress)).to_json()
+        without = _score(predictor, _judged(predictor, alone, on_progress)).to_json()
         scores["without_images"] = {reading: without[reading] for reading in ("strict", "lenient")}
     return {
         "model": {
@@ -70,24 +71,24 @@ def features_fingerprint(predictor: Predictor, data: str | Path, captions: str |
     It differs where the tokenizer, the segmenter of hashtags or whatever else reads posts has changed since.
     Raises DataError for a file that cannot be read.
     """
-    return _features_fingerprint(predictor, read_conll(data, captions=captions if predictor.reads_captions else None))
+    return _features_fingerprint(
+        predictor, read_examples(data, captions=captions if predictor.reads_captions else None)
+    )
 
 
 def _features_fingerprint(predictor: Predictor, examples: Sequence[Example]) -> str:
     return predictor.features_fingerprint(_document(predictor, example) for example in examples)
 
 
-def _tags(
-    predictor: Predictor, examples: Sequence[Example], on_progress: Callable[[int, int], None]
-) -> list[tuple[str, ...]]:
-    """Predicted tags of each example's words."""
+def _judged(predictor: Predictor, examples: Sequence[Example], on_progress: Callable[[int, int], None]) -> list[Judged]:
+    """What is predicted of each example, beside its gold."""
     predictions: list[Prediction] = []
     for start in range(0, len(examples), _POSTS_PER_CALL):
         documents = [_document(predictor, example) for example in examples[start : start + _POSTS_PER_CALL]]
         predictions += predictor.predict(documents)
         on_progress(len(predictions), len(examples))
     return [
-        example.word_tags(prediction.spans(example.tokens))
+        example.judged(prediction.spans(example.tokens))
         for example, prediction in zip(examples, predictions, strict=True)
     ]
 
@@ -97,12 +98,6 @@ def _document(predictor: Predictor, example: Example) -> Document:
     return Document(example.text, embedding, caption=example.caption)
 
 
-def _score(predictor: Predictor, examples: Sequence[Example], tags: Sequence[Sequence[str]]) -> Evaluation:
+def _score(predictor: Predictor, judged: Sequence[Judged]) -> Evaluation:
     seen = frozenset(predictor.seen_mentions)
-    return evaluate(
-        [example.words for example in examples],
-        [example.tags for example in examples],
-        tags,
-        predictor.types,
-        lambda surface, type_: mention_hash(surface, type_) in seen,
-    )
+    return evaluate(judged, predictor.types, lambda surface, type_: mention_hash(surface, type_) in seen)

@@ -4,13 +4,14 @@ A mention counts as found when start, end and type agree, summed over the corpus
 conlleval does. Strict and lenient differ in how orphan I- tags are read: see `mner_model.text.labels`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
-from mner_model.text.labels import Span, spans_lenient, spans_strict
+from mner_model.data.examples import Judged
+from mner_model.text.labels import Span
 
 TypeName = str  # an entity type such as PER
 
@@ -23,7 +24,7 @@ class Score:
     predicted: int = 0
     correct: int = 0
 
-    def add(self, gold: set[Span], predicted: set[Span]) -> None:
+    def add(self, gold: Set[Span], predicted: Set[Span]) -> None:
         """Counts one post's mentions."""
         self.gold += len(gold)
         self.predicted += len(predicted)
@@ -81,55 +82,37 @@ class Evaluation:
 
 
 def evaluate(
-    words: Iterable[Sequence[str]],
-    gold: Iterable[Sequence[str]],
-    predicted: Iterable[Sequence[str]],
-    types: Sequence[TypeName],
-    seen_surfaces: Callable[[str, TypeName], bool] | None = None,
+    posts: Iterable[Judged], types: Sequence[TypeName], is_seen: Callable[[str, TypeName], bool] | None = None
 ) -> Evaluation:
-    """Scores predicted BIO tags against gold ones, post by post.
+    """Scores predicted mentions against gold ones, post by post.
 
-    words, gold, predicted  one sequence a post, all of one length
-    seen_surfaces           whether a surface of a type was in the training data; None: all count as unseen
-    Raises ValueError where lengths differ.
+    is_seen  whether a surface (case-folded) of a type was in the training data; None: all count as unseen
     """
     result = Evaluation(per_type={type_: Score() for type_ in types})
-    for post_words, gold_tags, predicted_tags in zip(words, gold, predicted, strict=True):
-        if not len(post_words) == len(gold_tags) == len(predicted_tags):
-            raise ValueError(
-                f"expected as many tags as words, got {len(post_words)} words, {len(gold_tags)} gold and "
-                f"{len(predicted_tags)} predicted tags"
-            )
-        result.strict.add(set(spans_strict(gold_tags)), set(spans_strict(predicted_tags)))
-        of_gold, of_predicted = set(spans_lenient(gold_tags)), set(spans_lenient(predicted_tags))
-        result.lenient.add(of_gold, of_predicted)
-        result.segmentation.add(_untyped(of_gold), _untyped(of_predicted))
+    for post in posts:
+        result.strict.add(post.gold_strict, post.predicted_strict)
+        result.lenient.add(post.gold, post.predicted)
+        result.segmentation.add(_untyped(post.gold), _untyped(post.predicted))
         for type_, score in result.per_type.items():
-            score.add(_of_type(of_gold, type_), _of_type(of_predicted, type_))
-        for score, wanted in ((result.seen, True), (result.unseen, False)):
-            score.add(
-                {s for s in of_gold if _is_seen(s, post_words, seen_surfaces) is wanted},
-                {s for s in of_predicted if _is_seen(s, post_words, seen_surfaces) is wanted},
-            )
+            score.add(_of_type(post.gold, type_), _of_type(post.predicted, type_))
+        seen = {
+            span
+            for span in post.gold | post.predicted
+            if is_seen is not None and is_seen(post.surface(span).casefold(), span.type)
+        }
+        result.seen.add(post.gold & seen, post.predicted & seen)
+        result.unseen.add(post.gold - seen, post.predicted - seen)
     return result
 
 
-def f1_interval(
-    gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]], samples: int = 1000, seed: int = 0
-) -> tuple[float, float]:
+def f1_interval(posts: Iterable[Judged], samples: int = 1000, seed: int = 0) -> tuple[float, float]:
     """Lenient F1's 95 % confidence interval by the bootstrap: the middle of its values on posts drawn with replacement.
 
-    gold, predicted  one sequence of tags a post
-    samples          so many times as many posts are drawn as there are
+    samples  so many times as many posts are drawn as there are
     Efron and Tibshirani 1993, section 13.3 (percentile interval).
     """
     counts = np.array(
-        [
-            (len(wanted), len(found), len(wanted & found))
-            for of_gold, of_predicted in zip(gold, predicted, strict=True)
-            for wanted, found in [(set(spans_lenient(of_gold)), set(spans_lenient(of_predicted)))]
-        ],
-        dtype=np.int64,
+        [(len(post.gold), len(post.predicted), len(post.gold & post.predicted)) for post in posts], dtype=np.int64
     ).reshape(-1, 3)
     drawn = np.random.default_rng(seed)
     f1 = np.zeros(samples)
@@ -147,7 +130,3 @@ def _untyped(spans: Iterable[Span]) -> set[Span]:
 
 def _of_type(spans: Iterable[Span], type_: TypeName) -> set[Span]:
     return {span for span in spans if span.type == type_}
-
-
-def _is_seen(span: Span, words: Sequence[str], seen: Callable[[str, TypeName], bool] | None) -> bool:
-    return seen is not None and seen(" ".join(words[span.start : span.end]).casefold(), span.type)

@@ -27,8 +27,11 @@ class Features:
     pieces           for the pretrained text encoder, None without one
     caption_ids      [words]            of the image's caption, as word numbers; none without one
     hashtag_ids      [words]            of the post's hashtags
+    bounds           int8 [tokens]      what mentions may not run over, as `text.tokenizer.Bound` has it
     tags             int64 [tokens], None where there is no gold
+    allowed          bool [tokens, tags] which tags the gold leaves open, None where it leaves one for each token
     soft_targets     to learn instead of the gold, None where the gold is certain
+    gold_share       of what is `allowed` in what is learned, the rest is of the soft targets
     """
 
     word_ids: npt.NDArray[np.int64]
@@ -37,8 +40,11 @@ class Features:
     pieces: TextPieces | None = None
     caption_ids: tuple[int, ...] = ()
     hashtag_ids: tuple[int, ...] = ()
+    bounds: npt.NDArray[np.int8] | None = None
     tags: npt.NDArray[np.int64] | None = None
+    allowed: npt.NDArray[np.bool_] | None = None
     soft_targets: SoftTargets | None = None
+    gold_share: float = 1.0
 
     def __len__(self) -> int:
         return len(self.surfaces)
@@ -87,8 +93,11 @@ class Batch:
     caption_ids    int64 [batch, words]         0 for padding, as for those below
     hashtag_ids    int64 [batch, words]
     pieces         windows for the pretrained text encoder, None without one
+    bounds         int8 [batch, tokens]         what mentions may not run over, 0 for padding
     tags           int64 [batch, tokens], None without gold
-    soft_targets   to learn instead of the gold, None unless all posts have them
+    allowed        bool [batch, tokens, tags]   which tags the gold leaves open; None where it leaves one everywhere
+    gold_share     float32 [batch]              of what is allowed in what is learned; None without `allowed`
+    soft_targets   to learn instead of the gold, None without any
     """
 
     word_ids: Tensor
@@ -99,8 +108,11 @@ class Batch:
     has_image: Tensor
     caption_ids: Tensor
     hashtag_ids: Tensor
+    bounds: Tensor
     pieces: PieceBatch | None = None
     tags: Tensor | None = None
+    allowed: Tensor | None = None
+    gold_share: Tensor | None = None
     soft_targets: SoftTargetBatch | None = None
 
     def to(self, device: torch.device | str) -> Self:
@@ -118,6 +130,7 @@ def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int)
     word_ids = np.full(shape, PADDING, dtype=np.int64)
     mask = np.zeros(shape, dtype=np.bool_)
     surface_index = np.zeros(shape, dtype=np.int64)
+    bounds = np.zeros(shape, dtype=np.int8)
     image = np.zeros((len(posts), image_dimension), dtype=np.float32)
     has_image = np.zeros(len(posts), dtype=np.bool_)
     row_of: dict[str, int] = {}
@@ -125,6 +138,8 @@ def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int)
         length = len(post)
         word_ids[row, :length] = post.word_ids
         mask[row, :length] = True
+        if post.bounds is not None:
+            bounds[row, :length] = post.bounds
         surface_index[row, :length] = [row_of.setdefault(surface, len(row_of)) for surface in post.surfaces]
         if post.image_embedding is not None:
             if post.image_embedding.shape != (image_dimension,):
@@ -143,8 +158,10 @@ def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int)
         torch.from_numpy(has_image),
         _padded([post.caption_ids for post in posts]),
         _padded([post.hashtag_ids for post in posts]),
+        torch.from_numpy(bounds),
         _pieces(posts, shape[1]),
         _tags(posts, shape),
+        *_allowed(posts, shape[1]),
         _soft_targets(posts, shape[1]),
     )
 
@@ -171,6 +188,28 @@ def _tags(posts: Sequence[Features], shape: tuple[int, int]) -> Tensor | None:
     return torch.from_numpy(tags)
 
 
+def _allowed(posts: Sequence[Features], longest: int) -> tuple[Tensor | None, Tensor | None]:
+    """What is allowed, and its share: none of it where no post leaves anything open."""
+    sizes = [post.allowed.shape[1] for post in posts if post.allowed is not None]
+    if not sizes:
+        return None, None
+    is_soft = any(post.soft_targets is not None for post in posts)
+    allowed = np.ones((len(posts), longest, sizes[0]), dtype=np.bool_)
+    shares = np.zeros(len(posts), dtype=np.float32)
+    for row, post in enumerate(posts):
+        if post.allowed is not None:
+            allowed[row, : len(post)] = post.allowed
+            shares[row] = post.gold_share
+        elif not is_soft and post.tags is not None:
+            allowed[row, : len(post)] = np.eye(sizes[0], dtype=np.bool_)[post.tags]
+            shares[row] = 1.0
+    return torch.from_numpy(allowed), torch.from_numpy(shares)
+
+
 def _soft_targets(posts: Sequence[Features], longest: int) -> SoftTargetBatch | None:
-    targets = [post.soft_targets for post in posts if post.soft_targets is not None]
-    return collate_soft_targets(targets, longest) if len(targets) == len(posts) else None
+    """Those of all posts; of one that has none, but a gold that leaves something open, they count for nothing."""
+    if not any(post.soft_targets is not None for post in posts):
+        return None
+    if any(post.soft_targets is None and post.allowed is None for post in posts):
+        return None
+    return collate_soft_targets([post.soft_targets for post in posts], longest)

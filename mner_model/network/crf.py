@@ -4,7 +4,7 @@ A path's score is start[y₁] + Σ emission[t, y_t] + Σ transition[y_{t−1}, y
 the softmax over all paths (Lafferty et al. 2001; Lample et al. 2016, section 2.2). Moves that BIO forbids
 (an I- tag that continues nothing) score −10,000 everywhere: in training, in the best path and in the marginals
 alike, so the three speak of one distribution. Gold must therefore be repaired before it comes here, and emissions be
-far smaller than that price, as those of a trained tagger are.
+far smaller than that price, as those of a trained tagger are, or that price itself.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mner_model.text.labels import Span, TagSet
+from mner_model.text.labels import OUTSIDE, Span, TagSet
+from mner_model.text.tokenizer import Bound
 
 FORBIDDEN = -10_000.0
+
+
+def kept_off(tagset: TagSet) -> Tensor:
+    """bool [bounds, tags]: which tags no token of each `text.tokenizer.Bound` can have."""
+    inside = [tag.startswith("I-") for tag in tagset.tags]
+    table = {Bound.NONE: [False] * len(tagset), Bound.BEFORE: inside, Bound.APART: [t != OUTSIDE for t in tagset.tags]}
+    return torch.tensor([table[bound] for bound in Bound])
 
 
 class CRF(nn.Module):
@@ -48,6 +56,19 @@ class CRF(nn.Module):
         self._check(emissions, mask)
         _check_shape("tags", tags, emissions.shape[:2])
         return self._path_score(emissions, mask, tags) - self._forward(emissions, mask)[1]
+
+    def log_likelihood_of_any(self, emissions: Tensor, mask: Tensor, allowed: Tensor) -> Tensor:
+        """Log-probability that each post has one of the sequences that the gold leaves open.
+
+        emissions  [batch, tokens, tags], mask [batch, tokens] as in `log_likelihood`
+        allowed    bool [batch, tokens, tags]  tags that may be the right one; at least one a token, and one sound path
+        returns    [batch]                     `log_likelihood` where one tag is left everywhere (Tsuboi et al. 2008,
+                                               "Training Conditional Random Fields Using Incomplete Annotations", eq. 4)
+        """
+        self._check(emissions, mask)
+        _check_shape("allowed", allowed, emissions.shape)
+        open_ones = emissions.masked_fill(~allowed, FORBIDDEN)
+        return self._forward(open_ones, mask)[1] - self._forward(emissions, mask)[1]
 
     def cross_entropy(self, emissions: Tensor, mask: Tensor, tags: Tensor, moves: Tensor) -> Tensor:
         """Cross-entropy to a distribution over whole tag sequences, of which marginals are all that it takes.

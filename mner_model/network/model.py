@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from mner_model.config import ModelConfig
 from mner_model.network.batch import Batch
 from mner_model.network.coupled_lstm import CoupledLSTM
-from mner_model.network.crf import CRF
+from mner_model.network.crf import CRF, FORBIDDEN, kept_off
 from mner_model.network.encoders import BiGRU, BiLSTM, CharBiGRU, CharBiLSTM, CharCNN, SideWords, WordEncoder
 from mner_model.network.fusion import Concatenation, ModalityAttention, TransformerAttention
 from mner_model.network.text_encoder import TextEncoder
@@ -33,6 +34,8 @@ class MultimodalTagger(nn.Module):
 
     Words, characters and text are there for every post; an image, a caption and hashtags may be missing from any.
     """
+
+    kept_off: Tensor
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class MultimodalTagger(nn.Module):
             )
             dimension = 2 * config.hidden
         self.emission = nn.Linear(dimension, len(self.tagset))
+        self.register_buffer("kept_off", kept_off(self.tagset), persistent=False)
         self.crf = CRF(self.tagset)
         if config.segmentation_weight:
             segments = TagSet((_ANY_TYPE,))
@@ -94,7 +98,12 @@ class MultimodalTagger(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Emissions [batch, tokens, tags] and modality weights [batch, tokens, modalities] (None: concatenation)."""
         hidden, weights = self._read(batch)
-        return self.emission(hidden), weights
+        return self._emissions(hidden, batch), weights
+
+    def _emissions(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """float32 [batch, tokens, tags]; a tag that would run over a bound costs what a forbidden move does."""
+        forbidden = self.kept_off[batch.bounds.long()]
+        return cast(Tensor, self.emission(hidden)).float().masked_fill(forbidden, FORBIDDEN)
 
     def _read(self, batch: Batch, word_dropout: float = 0.0) -> tuple[Tensor, Tensor | None]:
         """What the emissions are made of, [batch, tokens, hidden], and the modality weights."""
@@ -161,10 +170,16 @@ class MultimodalTagger(nn.Module):
 
     def _loss_once(self, batch: Batch, word_dropout: float) -> tuple[Tensor, Tensor]:
         hidden, _ = self._read(batch, word_dropout)
-        emissions = self.emission(hidden).float()
+        emissions = self._emissions(hidden, batch)
         if batch.soft_targets is not None:
             soft = batch.soft_targets
-            return self.crf.cross_entropy(emissions, batch.mask, soft.tags, soft.moves).mean(), emissions
+            losses = self.crf.cross_entropy(emissions, batch.mask, soft.tags, soft.moves)
+            if batch.allowed is not None and batch.gold_share is not None:
+                of_gold = -self.crf.log_likelihood_of_any(emissions, batch.mask, batch.allowed)
+                losses = torch.lerp(losses, of_gold, batch.gold_share)
+            return losses.mean(), emissions
+        if batch.allowed is not None:
+            return -self.crf.log_likelihood_of_any(emissions, batch.mask, batch.allowed).mean(), emissions
         if batch.tags is None:
             raise ValueError("expected a batch with gold tags or soft targets")
         loss = -self.crf.log_likelihood(emissions, batch.mask, batch.tags).mean()
@@ -180,7 +195,6 @@ class MultimodalTagger(nn.Module):
     def tag(self, batch: Batch) -> list[TaggedPost]:
         """Best mentions of each post by Viterbi, each with the probability of exactly that mention."""
         emissions, weights = self(batch)
-        emissions = emissions.float()
         tags = self.tagset.tags
         spans = [spans_strict([tags[id_] for id_ in path]) for path in self.crf.best_path(emissions, batch.mask)]
         confidences = self.crf.span_marginals(emissions, batch.mask, spans)
@@ -191,7 +205,7 @@ class MultimodalTagger(nn.Module):
     def confidences(self, batch: Batch, spans: Sequence[Sequence[Span]]) -> list[list[float]]:
         """Probability of exactly each of these mentions, one list a post, whether or not `tag` would find them."""
         emissions, _ = self(batch)
-        return self.crf.span_marginals(emissions.float(), batch.mask, spans)
+        return self.crf.span_marginals(emissions, batch.mask, spans)
 
     def _mean_weights(self, weights: Tensor | None, spans: Sequence[Sequence[Span]]) -> list[list[dict[str, float]]]:
         if weights is None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mner_model.network.crf import CRF
+from mner_model.network.crf import CRF, FORBIDDEN, kept_off
 from mner_model.text.labels import TagSet
 
 
@@ -44,15 +44,15 @@ class SoftTargets:
 
 
 @lru_cache(maxsize=512)
-def any_path(tagset: TagSet, tokens: int) -> SoftTargets:
-    """Every sound BIO path equally likely: what label smoothing mixes into the gold."""
+def any_path(tagset: TagSet, bounds: tuple[int, ...]) -> SoftTargets:
+    """Every sound BIO path equally likely that keeps within these bounds: what label smoothing mixes into the gold."""
     # what is drawn here and overwritten would, as it is drawn once a process, make a seed's second training another
     with torch.random.fork_rng(devices=()):
         crf = CRF(tagset).double()
     for parameter in crf.parameters():
         torch.nn.init.zeros_(parameter)
-    emissions = torch.zeros(1, tokens, len(tagset), dtype=torch.float64)
-    return believed(crf, emissions, torch.ones(1, tokens, dtype=torch.bool))[0]
+    emissions = kept_off(tagset)[torch.tensor([bounds])].double() * FORBIDDEN
+    return believed(crf, emissions, torch.ones(1, len(bounds), dtype=torch.bool))[0]
 
 
 @torch.inference_mode()
@@ -77,12 +77,14 @@ class SoftTargetBatch:
         return SoftTargetBatch(self.tags.to(device), self.moves.to(device))
 
 
-def collate_soft_targets(posts: Sequence[SoftTargets], longest_post: int) -> SoftTargetBatch:
-    """Pads those of posts to `longest_post` tokens."""
-    size = posts[0].tags.shape[1]
+def collate_soft_targets(posts: Sequence[SoftTargets | None], longest_post: int) -> SoftTargetBatch:
+    """Pads those of posts to `longest_post` tokens; zeros for a post without any."""
+    size = next(post.tags.shape[1] for post in posts if post is not None)
     tags = np.zeros((len(posts), longest_post, size), dtype=np.float32)
     moves = np.zeros((len(posts), longest_post - 1, size, size), dtype=np.float32)
     for row, post in enumerate(posts):
+        if post is None:
+            continue
         tags[row, : len(post.tags)] = post.tags
         moves[row, : len(post.moves)] = post.moves
     return SoftTargetBatch(torch.from_numpy(tags), torch.from_numpy(moves))

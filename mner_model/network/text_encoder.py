@@ -114,6 +114,10 @@ class TextEncoder(nn.Module):
         """Most pieces that it reads at once."""
         return min(_positions(self.transformer), LONGEST_WINDOW)
 
+    def freeze_pieces(self) -> None:
+        """Training leaves the table of pieces as it is."""
+        self.transformer.get_input_embeddings().requires_grad_(False)
+
     @torch.inference_mode()
     def try_out(self, tokenizer: PieceTokenizer) -> None:
         """Reads a word; raises TextEncoderError for a Transformer that can be built and filled, and yet not read."""

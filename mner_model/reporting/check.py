@@ -10,7 +10,9 @@ from typing import Any
 from mner_model.checkpoints.checkpoint import check_destination, folder_fingerprint
 from mner_model.checkpoints.config_file import model_choices, training_story
 from mner_model.config import ConfigError, TrainingConfig, two_choices
-from mner_model.data.examples import Example, captions_beside, read_conll, set_name
+from mner_model.data.examples import Example
+from mner_model.data.lines import set_name
+from mner_model.data.reader import captions_beside, read_examples
 from mner_model.network.text_encoder import TextEncoder, check_extra
 from mner_model.presets import variant_fields
 from mner_model.reporting.plan import Run
@@ -212,4 +214,4 @@ def _is_of(one: Measured, run: Run) -> bool:
 
 
 def _read(file: Path) -> list[Example]:
-    return read_conll(file, captions=captions_beside(file))
+    return list(read_examples(file, captions=captions_beside(file)))

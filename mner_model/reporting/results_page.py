@@ -45,7 +45,16 @@ PRESETS_OF = {
         "trimod-batch-norm",
         "trimod-batch-norm+learning_rate=0.1",
     ),
-    "beyond": ("word-char-image", "pupil", "minilm", "minilm-pupil", "minilm-caption", "minilm-multimodal", "mpnet"),
+    "beyond": (
+        "word-char-image",
+        "pupil",
+        "minilm",
+        "minilm-pupil",
+        "minilm-caption",
+        "minilm-multimodal",
+        "mpnet",
+        "e5",
+    ),
     "ablation": _ABLATION,
 }
 _MARKED = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)

@@ -12,7 +12,9 @@ from typing import Any
 
 from mner_model.checkpoints.config_file import training_story
 from mner_model.config import ConfigError
-from mner_model.data.examples import captions_beside, captions_fingerprint, fingerprint, read_conll, set_name
+from mner_model.data.examples import captions_fingerprint, fingerprint
+from mner_model.data.lines import set_name
+from mner_model.data.reader import captions_beside, read_examples
 from mner_model.evaluation.run import evaluate_checkpoint, features_fingerprint
 from mner_model.files.saved_file import saved_file
 from mner_model.predictor import Predictor
@@ -47,7 +49,7 @@ def scored_sets(files: Iterable[Path]) -> list[ScoredSet]:
         name = set_name(file)
         if name in sets:
             raise ConfigError(f"--test {file}: a second one of the name {name}; give its folder another")
-        examples = read_conll(file, captions=captions_beside(file))
+        examples = read_examples(file, captions=captions_beside(file))
         of_captions = captions_fingerprint(examples)
         captions = captions_beside(file) if of_captions else None
         sets[name] = ScoredSet(name, file, captions, fingerprint(examples), of_captions)

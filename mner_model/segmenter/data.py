@@ -11,7 +11,7 @@ from pathlib import Path
 
 import regex
 
-from mner_model.data.examples import DataError, read_lines
+from mner_model.data.lines import DataError, read_lines
 
 Cuts = tuple[int, ...]
 

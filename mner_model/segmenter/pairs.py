@@ -19,7 +19,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from mner_model.data.examples import DataError, read_lines
+from mner_model.data.lines import DataError, read_lines
 from mner_model.segmenter.words import Features, Lexicon
 
 Pair = tuple[str, str]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mner_model.data.examples import DataError
+from mner_model.data.lines import DataError
 from mner_model.segmenter.data import Cuts, GoldHashtag, HashtagMaker, count_words, fingerprint, word_runs
 from mner_model.segmenter.gaps import GapConfig, GapModel, in_numbers, plain_letters
 from mner_model.segmenter.hashtags import (

@@ -3,6 +3,7 @@
 The tagger keeps its own tokens (`mner_model.text.tokenizer`); each is represented by its first piece.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -69,6 +70,7 @@ class PieceTokenizer:
 
         self.json = tokenizer_json
         self.longest_window = longest_window
+        self._begins_words, tokenizer_json = _for_glued_words(tokenizer_json)
         try:
             self._tokenizer = Tokenizer.from_str(tokenizer_json)
         except Exception as error:  # the library raises nothing more particular
@@ -81,9 +83,11 @@ class PieceTokenizer:
 
         A token without a piece of its own (some signs have none) is represented by its window's first special piece.
         """
-        forms = zip(tokens.surfaces, tokens.forms, strict=True)
-        words = [_URL_WORD if form == URL_FORM else surface for surface, form in forms]
-        second = caption.split()[:CAPTION_MAX_WORDS] if caption else None
+        words = [
+            ("" if tokens.is_glued(position) else self._begins_words) + (_URL_WORD if form == URL_FORM else surface)
+            for position, (surface, form) in enumerate(zip(tokens.surfaces, tokens.forms, strict=True))
+        ]
+        second = [self._begins_words + word for word in caption.split()[:CAPTION_MAX_WORDS]] if caption else None
         windows = self._windows(words, second)
         starts = accumulate((len(window) for window, _ in windows), initial=0)
         places = [
@@ -128,6 +132,25 @@ class PieceTokenizer:
 
     def _encode(self, words: Sequence[str], second: Sequence[str] | None) -> "Encoding":
         return self._tokenizer.encode(list(words), second and list(second), is_pretokenized=True)
+
+
+def _for_glued_words(tokenizer_json: str) -> tuple[str, str]:
+    """What a tokenizer of XLM-R's kind sets before a word that follows a space, and the tokenizer without doing so.
+
+    It takes every word that it is given alone for one behind a space, and ours need not be: 東京 are two tokens. So the
+    mark is set where it belongs before the tokenizer comes to it. Others mark what continues a word, and "" is theirs.
+    """
+    try:
+        described = json.loads(tokenizer_json)
+        pre_tokenizer = described["pre_tokenizer"] or {}
+    except (ValueError, KeyError, TypeError):
+        return "", tokenizer_json  # whoever reads it next says what is wrong with it
+    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    marks = [step["replacement"] for step in steps if step.get("type") == "Metaspace"]
+    if not marks:
+        return "", tokenizer_json
+    described["pre_tokenizer"] = None
+    return marks[0], json.dumps(described, ensure_ascii=False)
 
 
 def _first_piece(window: "Encoding", word: int) -> int:

@@ -14,9 +14,9 @@ _LEAST_SHARE = 0.05  # of the recipe's learning rate, on its way to 0
 def new_optimizer(model: MultimodalTagger, config: TrainingConfig) -> torch.optim.Optimizer:
     """The recipe's optimizer, with rates of their own for the words' vectors and for a pretrained text encoder."""
     tables = _word_tables(model)
-    pretrained = list(model.text.parameters()) if "text" in model.config.modalities else []
+    pretrained = [w for w in model.text.parameters() if w.requires_grad] if "text" in model.config.modalities else []
     special = {id(parameter) for parameter in (*tables, *pretrained)}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in special]
+    others = [parameter for parameter in model.parameters() if parameter.requires_grad and id(parameter) not in special]
     groups: list[dict[str, Any]] = [{"params": others, "lr": config.learning_rate}]
     if tables:
         groups.append({"params": tables, "lr": config.vector_learning_rate, "weight_decay": 0.0})

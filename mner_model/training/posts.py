@@ -88,8 +88,14 @@ class TrainingReader:
 
     def features(self, example: Example) -> Features:
         """One example with its gold, or what is to be learned in its place."""
-        tags = np.array([self._model.tagset.index(tag) for tag in example.token_tags()], dtype=np.int64)
-        soft_targets = self._soft_targets(example.text, tags) if self._is_soft else None
+        tagset = self._model.tagset
+        allowed = example.allowed(tagset)
+        if allowed is not None:
+            belief = self._beliefs.get(example.text)
+            share = 1.0 if belief is None else 1 - self._config.teacher_share
+            return replace(self.unlabelled(example), allowed=allowed, soft_targets=belief, gold_share=share)
+        tags = np.array([tagset.index(tag) for tag in example.token_tags()], dtype=np.int64)
+        soft_targets = self._soft_targets(example, tags) if self._is_soft else None
         return replace(self.unlabelled(example), tags=tags, soft_targets=soft_targets)
 
     def unlabelled(self, example: Example) -> Features:
@@ -108,13 +114,16 @@ class TrainingReader:
     def _taught_features(self, text: str) -> Features:
         return replace(self._preprocessing.features(tokenize(text)), soft_targets=self._beliefs[text])
 
-    def _soft_targets(self, text: str, gold: npt.NDArray[np.int64]) -> SoftTargets:
+    def _soft_targets(self, example: Example, gold: npt.NDArray[np.int64]) -> SoftTargets:
         """The gold, smoothed, and beside it what the teachers believe of the same text."""
         smoothing, tagset = self._config.label_smoothing, self._model.tagset
         targets = SoftTargets.certain(gold, len(tagset))
         if smoothing:
-            targets = SoftTargets.mixed([(1 - smoothing, targets), (smoothing, any_path(tagset, len(gold)))])
-        if text in self._beliefs:
+            targets = SoftTargets.mixed(
+                [(1 - smoothing, targets), (smoothing, any_path(tagset, example.tokens.bounds))]
+            )
+        belief = self._beliefs.get(example.text)
+        if belief is not None:
             share = self._config.teacher_share
-            targets = SoftTargets.mixed([(1 - share, targets), (share, self._beliefs[text])])
+            targets = SoftTargets.mixed([(1 - share, targets), (share, belief)])
         return targets

@@ -10,7 +10,9 @@ from mner_model.captioning.image_reader import CaptionerConfig, load_image_reade
 from mner_model.checkpoints.checkpoint import check_destination
 from mner_model.checkpoints.config_file import CONFIG_FILE
 from mner_model.config import ConfigError, ModelConfig, TrainingConfig
-from mner_model.data.examples import DataError, Example, captions_beside, read_conll, repairs, set_name
+from mner_model.data.examples import Example
+from mner_model.data.lines import DataError, set_name
+from mner_model.data.reader import captions_beside, read_examples, repairs
 from mner_model.imaging.encoder import ImageEncoderConfig
 from mner_model.imaging.words import check_image_encoder
 from mner_model.network.text_encoder import TextEncoder
@@ -183,7 +185,7 @@ def _have_captions(examples: Iterable[Example]) -> bool:
 
 def _read(file: Path, say: Callable[[str], None]) -> list[Example]:
     captions = captions_beside(file)
-    examples = read_conll(file, captions=captions)
+    examples = list(read_examples(file, captions=captions))
     if borne_with := repairs(file):
         say(f"{set_name(file)}: not sound, read all the same: {borne_with}")
     captioned = sum(example.caption is not None for example in examples)

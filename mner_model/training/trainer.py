@@ -25,9 +25,11 @@ from mner_model.network.text_encoder import TextEncoder
 from mner_model.preprocessing import Preprocessing
 from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.segmenter.hashtags import HashtagSegmenter
+from mner_model.text.labels import Span
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import WordVectors, alphabet_of, trained_vocabulary
 from mner_model.training.posts import TrainingReader, check_targets
+from mner_model.training.rewriting import rewritten
 from mner_model.training.soft_target_file import TaughtPosts
 from mner_model.training.step import TrainingStep
 from mner_model.training.story import (
@@ -98,9 +100,11 @@ class Trainer:
         model_config.check_vectors(vectors)
         if model_config.in_words and vectors is not None:
             self.model.words.set_pretrained(vectors.table(vocabulary), unknown_deviation=_UNKNOWN_DEVIATION)
+        if config.freeze_pieces and text_encoder is not None:
+            text_encoder.freeze_pieces()
         self.model.to(device)
         reader = TrainingReader(self.preprocessing, self.model, config, taught)
-        self._train = reader.posts(train)
+        self._train = reader.posts([*train, *rewritten(train, config.rewritten_share, config.seed)])
         if not len(self._train):
             raise ValueError(f"expected training examples with tokens, got {len(train)} without any")
         self._validation = validation
@@ -173,12 +177,9 @@ class Trainer:
     def score(self, name: str) -> Evaluation:
         """Scores of a validation set: with the images' captions where the recipe chooses so, else from text alone."""
         examples = self._validation[name]
-        predicted = predict_word_tags(
-            self.model, examples, self._features_of_validation[name], self.preprocessing, self.device
-        )
-        return evaluate(
-            [e.words for e in examples], [e.tags for e in examples], predicted, types=self.model.config.types
-        )
+        predicted = predict_spans(self.model, self._features_of_validation[name], self.preprocessing, self.device)
+        judged = (example.judged(spans) for example, spans in zip(examples, predicted, strict=True))
+        return evaluate(judged, self.model.config.types)
 
     # Going on after a stop
 
@@ -238,18 +239,14 @@ class Trainer:
         }
 
 
-def predict_word_tags(
-    model: MultimodalTagger,
-    examples: Sequence[Example],
-    features: Sequence[Features],
-    preprocessing: Preprocessing,
-    device: str,
-) -> list[tuple[str, ...]]:
-    """Predicted tags of the gold words of each example, in order; a post without tokens gets O throughout."""
+def predict_spans(
+    model: MultimodalTagger, features: Sequence[Features], preprocessing: Preprocessing, device: str
+) -> list[list[Span]]:
+    """Predicted mentions of each post, in order, in token positions; none of one without tokens."""
     model.eval()
-    tags: list[tuple[str, ...]] = [example.word_tags(()) for example in examples]
+    spans: list[list[Span]] = [[] for _ in features]
     for rows in rows_by_length([len(post) for post in features]):
         batch = preprocessing.collate([features[i] for i in rows]).to(device)
         for i, post in zip(rows, model.tag(batch), strict=True):
-            tags[i] = examples[i].word_tags(post.spans)
-    return tags
+            spans[i] = post.spans
+    return spans

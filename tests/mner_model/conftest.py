@@ -14,7 +14,8 @@ from mner_model.captioning.captioner import Captioner
 from mner_model.captioning.decoder import CaptionDecoder, DecoderConfig, caption_vocabulary
 from mner_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
-from mner_model.data.examples import Example, example_from_words
+from mner_model.data.conll import example_from_words
+from mner_model.data.examples import Example
 from mner_model.errors import CheckpointError
 from mner_model.imaging.encoder import ImageEncoderConfig
 from mner_model.imaging.grid import GridEncoder

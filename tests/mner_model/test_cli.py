@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from mner_model.cli import main
-from mner_model.data.examples import read_conll
+from mner_model.data.conll import read_conll
 from mner_model.network.soft_targets import SoftTargets
 from mner_model.text.labels import TagSet
 from mner_model.text.tokenizer import tokenize

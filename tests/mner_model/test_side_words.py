@@ -13,7 +13,8 @@ import torch
 
 from mner_model.checkpoints.checkpoint import Checkpoint, check_destination, load_checkpoint
 from mner_model.config import ModelConfig, TrainingConfig
-from mner_model.data.examples import Example, example_from_words
+from mner_model.data.conll import example_from_words
+from mner_model.data.examples import Example
 from mner_model.errors import CheckpointError
 from mner_model.evaluation.run import evaluate_checkpoint
 from mner_model.network.batch import Batch, Features

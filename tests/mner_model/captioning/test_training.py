@@ -17,7 +17,7 @@ from mner_model.captioning.training import (
     read_captioned_images,
 )
 from mner_model.config import ConfigError
-from mner_model.data.examples import DataError
+from mner_model.data.lines import DataError
 from mner_model.files.training_state import TrainingStateError
 from mner_model.imaging.decoding import decode
 from mner_model.imaging.encoder import ImageEncoderConfig

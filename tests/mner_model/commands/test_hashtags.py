@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from mner_model.commands.hashtags import evaluate_segmenter, segment, train_segmenter
-from mner_model.data.examples import fingerprint, read_conll
+from mner_model.data.conll import read_conll
+from mner_model.data.examples import fingerprint
 
 GOLD = "a post\tgoodmorning\tgood morning\na post\tBarackObama\tBarack Obama\nNASA!\tNASA\tNASA\tnasa\n"
 

@@ -36,7 +36,7 @@ def test_teach_writes_targets_of_gold_and_other_posts(folder: Path, small_folder
     code, _ = teach(folder, small_folder)
     taught = read_soft_targets(folder / "targets", TagSet())
     assert code == 0
-    assert set(taught.targets) == {"flying to Lima", "at NASA !", "flying to Oslo", "so tired today"}
+    assert set(taught.targets) == {"flying to Lima", "at NASA!", "flying to Oslo", "so tired today"}
     assert taught.about["teachers"][0]["name"] == "made-up"
 
 

@@ -4,15 +4,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mner_model.data.examples import (
-    DataError,
-    captions_fingerprint,
-    example_from_words,
-    fingerprint,
-    mention_hashes,
-    read_conll,
-    repairs,
-)
+from mner_model.data.conll import conll_repairs as repairs
+from mner_model.data.conll import example_from_words, read_conll
+from mner_model.data.examples import captions_fingerprint, fingerprint, mention_hashes
+from mner_model.data.lines import DataError
 from mner_model.text.labels import Span, TagSet, repair, spans_strict
 from mner_model.text.tokenizer import tokenize
 
@@ -49,7 +44,7 @@ def test_signs_split_from_their_word_are_put_together_again() -> None:
 
 def test_training_and_serving_see_the_same_tokens_of_one_raw_text() -> None:
     raw = "Swan upping: first stop Tower Bridge (London), says @BBC's #Thames team http://t.co/x !!!"
-    words = "Swan upping : first stop Tower Bridge ( London ) , says @BBC ' s #Thames team http://t.co/x !!!".split()
+    words = "Swan upping : first stop Tower Bridge ( London ) , says @BBC 's #Thames team http://t.co/x !!!".split()
     trained, served = example_from_words(words, ["O"] * len(words)).tokens, tokenize(raw)
     assert (trained.surfaces, trained.forms) == (served.surfaces, served.forms)
 

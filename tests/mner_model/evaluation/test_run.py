@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mner_model.data.examples import DataError
+from mner_model.data.lines import DataError
 from mner_model.evaluation.run import evaluate_checkpoint
 from mner_model.predictor import Document, Prediction, Predictor
 

@@ -226,3 +226,32 @@ def test_padding_between_tokens_is_refused() -> None:
     mask = torch.tensor([[True, True, True], [True, False, True]])
     with pytest.raises(ValueError, match="expected a left-aligned mask"):
         make_crf(0).best_path(torch.zeros(2, 3, 5), mask)
+
+
+# Gold that leaves something open
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_likelihood_of_what_is_left_open_is_the_sum_over_its_paths(seed: int) -> None:
+    torch.manual_seed(seed)
+    crf, tokens = CRF(TagSet(("PER", "LOC"))), 4
+    size = len(crf.tagset)
+    emissions = torch.randn(1, tokens, size, dtype=torch.float64)
+    mask = torch.ones(1, tokens, dtype=torch.bool)
+    allowed = torch.rand(1, tokens, size) < 0.6
+    allowed[..., 0] = True
+    paths = itertools.product(*(row.nonzero().flatten().tolist() for row in allowed[0]))
+    each = [crf.log_likelihood(emissions, mask, torch.tensor([path])) for path in paths]
+    expected = torch.stack(each).logsumexp(dim=0)
+    assert torch.allclose(crf.log_likelihood_of_any(emissions, mask, allowed), expected, atol=1e-9)
+
+
+def test_a_gold_that_leaves_one_tag_open_is_the_gold() -> None:
+    torch.manual_seed(0)
+    crf = CRF(TagSet(("PER", "LOC")))
+    emissions = torch.randn(2, 3, 5)
+    mask = torch.tensor([[True, True, True], [True, True, False]])
+    tags = torch.tensor([[0, 1, 2], [3, 4, 0]])
+    allowed = torch.nn.functional.one_hot(tags, 5).bool()
+    found = crf.log_likelihood_of_any(emissions, mask, allowed)
+    assert torch.allclose(found, crf.log_likelihood(emissions, mask, tags), atol=1e-5)

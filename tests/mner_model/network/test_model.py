@@ -46,6 +46,7 @@ def test_emissions_do_not_know_the_padding(small_checkpoint: Checkpoint) -> None
         word_ids=torch.nn.functional.pad(batch.word_ids, (0, 5)),
         mask=torch.nn.functional.pad(batch.mask, (0, 5)),
         surface_index=torch.nn.functional.pad(batch.surface_index, (0, 5)),
+        bounds=torch.nn.functional.pad(batch.bounds, (0, 5)),
     )
     with torch.inference_mode():
         narrow, wide = small_checkpoint.model(batch)[0], small_checkpoint.model(wider)[0]

@@ -7,6 +7,7 @@ import torch
 from mner_model.network.crf import CRF
 from mner_model.network.soft_targets import SoftTargets, any_path, believed, collate_soft_targets
 from mner_model.text.labels import TagSet
+from mner_model.text.tokenizer import Bound
 
 TAGSET = TagSet(("PER", "LOC"))
 SIZE = len(TAGSET)
@@ -34,10 +35,18 @@ def test_any_path_spreads_itself_over_every_sound_path_alike() -> None:
             if b is not None
         )
     ]
-    found = any_path(TAGSET, 3)
+    found = any_path(TAGSET, (0, 0, 0))
     for t, tag in itertools.product(range(3), range(SIZE)):
         assert found.tags[t, tag] == pytest.approx(sum(path[t] == tag for path in sound) / len(sound), abs=1e-3)
     assert found.moves.sum(axis=(1, 2)) == pytest.approx(1, abs=2e-3)
+
+
+def test_any_path_keeps_within_the_bounds_of_the_text() -> None:
+    found = any_path(TAGSET, (Bound.NONE, Bound.BEFORE, Bound.APART))
+    inside = [TAGSET.index(tag) for tag in ("I-PER", "I-LOC")]
+    assert found.tags[1, inside].tolist() == [0, 0]
+    assert found.tags[1].sum() == pytest.approx(1, abs=1e-3)
+    assert found.tags[2].tolist() == [1, 0, 0, 0, 0]
 
 
 def test_a_mixture_has_the_shares_of_its_parts() -> None:

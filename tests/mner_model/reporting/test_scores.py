@@ -174,7 +174,7 @@ def test_posts_that_are_read_otherwise_than_when_they_were_scored_are_scored_aga
     for _ in range(2):
         measure("made", 0, folder, sets, "cpu", said.append)
     assert said == ["made, seed 0: scoring on made-up/test"]
-    for module in ("data.examples", "predictor"):
+    for module in ("data.conll", "predictor"):
         monkeypatch.setattr(f"mner_model.{module}.tokenize", lambda text: tokenize(text.lower()))
     measure("made", 0, folder, sets, "cpu", said.append)
     assert said == 2 * ["made, seed 0: scoring on made-up/test"]
@@ -184,7 +184,7 @@ def test_a_checkpoint_of_other_tokens_is_not_the_one_asked_for(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report(data, tmp_path / "out", "--preset", "moon-char:0")
-    monkeypatch.setattr("mner_model.data.examples.tokenize", lambda text: tokenize(text.lower()))
+    monkeypatch.setattr("mner_model.data.conll.tokenize", lambda text: tokenize(text.lower()))
     ended = run(data, tmp_path / "out", "--preset", "moon-char:0")
     assert (ended.exit_code, ended.stderr) == (1, otherwise(tmp_path / "out" / "moon-char-seed0", "tokens"))
 

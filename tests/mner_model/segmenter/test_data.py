@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mner_model.data.examples import DataError
+from mner_model.data.lines import DataError
 from mner_model.segmenter.data import (
     GoldHashtag,
     HashtagMaker,

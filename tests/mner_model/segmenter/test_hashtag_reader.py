@@ -2,7 +2,7 @@
 
 import pytest
 
-from mner_model.data.examples import example_from_words
+from mner_model.data.conll import example_from_words
 from mner_model.segmenter.hashtag_reader import HashtagReader, hashtags_of
 from mner_model.segmenter.hashtags import HashtagSegmenter
 from mner_model.text.tokenizer import tokenize

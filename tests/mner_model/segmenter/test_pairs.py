@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mner_model.data.examples import DataError
+from mner_model.data.lines import DataError
 from mner_model.segmenter import pairs as hashtag_pairs
 from mner_model.segmenter.data import word_runs
 from mner_model.segmenter.pairs import (

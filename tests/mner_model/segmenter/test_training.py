@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mner_model.data.examples import DataError
+from mner_model.data.lines import DataError
 from mner_model.segmenter import training as hashtag_training
 from mner_model.segmenter.data import GoldHashtag
 from mner_model.segmenter.gaps import GapConfig, GapModel, Hashtags, in_numbers

@@ -43,7 +43,7 @@ def test_a_token_is_represented_by_its_first_piece() -> None:
 
 def test_an_address_is_one_word_and_a_sign_without_a_piece_is_its_windows_first() -> None:
     tokenizer = PieceTokenizer(JSON, 16)
-    assert surfaces_at(tokenizer, tokenize("in https://t.co/x \u200b b")) == ["in", "http", "[CLS]", "b"]
+    assert surfaces_at(tokenizer, tokenize("in https://t.co/x \ufe0f b")) == ["in", "http", "[CLS]", "b"]
 
 
 def test_the_caption_goes_behind_the_text_and_changes_no_tokens_place() -> None:
@@ -103,3 +103,30 @@ def test_whatever_the_posts_each_tokens_index_in_the_batch_is_its_own_piece(text
         assert flat[batch.token_index[row, : len(wanted)]].tolist() == wanted
     assert int(batch.piece_mask.sum()) == sum(len(window) for post in posts for window in post.windows)
     assert torch.equal(batch.piece_ids.bool() & ~batch.piece_mask, torch.zeros_like(batch.piece_mask))
+
+
+# A tokenizer of XLM-R's kind, which marks what begins a word
+
+
+def unigram_tokenizer(pieces: str) -> str:
+    vocabulary = [
+        ("<unk>", 0.0),
+        ("<s>", 0.0),
+        ("</s>", 0.0),
+        *((piece, -float(len(piece) < 2)) for piece in pieces.split()),
+    ]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.Unigram(vocabulary, unk_id=0))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    return str(tokenizer.to_str())
+
+
+def test_only_what_follows_a_space_begins_a_word() -> None:
+    described = unigram_tokenizer("▁ ▁in ▁東 東 京 ▁京 ▁US - ▁- China ▁China ▁a ▁dog")
+    tokenizer = PieceTokenizer(described, 16)
+    names = [piece for piece, _ in json.loads(described)["model"]["vocab"]]
+    [window] = tokenizer.pieces(tokenize("in 東京 US-China"), "a dog").windows
+    assert [names[piece] for piece in window] == "<s> ▁in ▁東 京 ▁US - China </s> ▁a ▁dog </s>".split()
+    assert tokenizer.json == described, "what a checkpoint keeps is the Transformer's own"

@@ -9,7 +9,8 @@ import torch
 
 from mner_model.checkpoints.checkpoint import Checkpoint
 from mner_model.config import TrainingConfig
-from mner_model.data.examples import Example, example_from_words, mention_hash
+from mner_model.data.conll import example_from_words
+from mner_model.data.examples import Example, mention_hash
 from mner_model.network.soft_targets import any_path
 from mner_model.predictor import Document, Predictor
 from mner_model.training.moving_average import MovingAverage

@@ -11,6 +11,7 @@ import click
 from mner_model.commands.captions import caption, train_captioner
 from mner_model.commands.evaluation import evaluate
 from mner_model.commands.hashtags import evaluate_segmenter, segment, train_segmenter
+from mner_model.commands.importing import import_
 from mner_model.commands.output import Commands
 from mner_model.commands.plots import plot
 from mner_model.commands.reports import presets, report
@@ -29,7 +30,7 @@ def main() -> None:
 
 
 for command in (
-    *(tag, evaluate, train, presets, report, teach),
+    *(tag, evaluate, import_, train, presets, report, teach),
     *(train_captioner, caption, plot),
     *(segment, train_segmenter, evaluate_segmenter),
 ):

@@ -54,7 +54,8 @@ def example_from_words(
 def _is_glued(text: str, word: str) -> bool:
     """Whether no space stands between a text and its next word: a sign behind, or a sign before that stands alone."""
     if word in _GLUED_TO_LAST:
-        return not text.rpartition(" ")[2].startswith(_ADDRESS)  # it would become part of it
+        # else it would become part of what stands there
+        return text[-1] != word[0] and not text.rpartition(" ")[2].startswith(_ADDRESS)
     return text[-1] in _GLUED_TO_NEXT and (len(text) == 1 or text[-2] == " " or text[-2] in _GLUED_TO_NEXT - _SIGNS)
 
 

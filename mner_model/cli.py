@@ -13,6 +13,7 @@ from mner_model.commands.evaluation import evaluate
 from mner_model.commands.hashtags import evaluate_segmenter, segment, train_segmenter
 from mner_model.commands.importing import import_
 from mner_model.commands.output import Commands
+from mner_model.commands.pieces import piece_vectors
 from mner_model.commands.plots import plot
 from mner_model.commands.reports import presets, report
 from mner_model.commands.tagging import tag
@@ -30,7 +31,7 @@ def main() -> None:
 
 
 for command in (
-    *(tag, evaluate, import_, train, presets, report, teach),
+    *(tag, evaluate, import_, train, presets, report, teach, piece_vectors),
     *(train_captioner, caption, plot),
     *(segment, train_segmenter, evaluate_segmenter),
 ):

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_args
 from mner_model.errors import Failure
 from mner_model.text.labels import ENTITY_TYPES
 
-Modality = Literal["word", "char", "text", "image", "caption", "hashtag"]
+Modality = Literal["word", "char", "piece", "text", "image", "caption", "hashtag"]
 FusionName = Literal["concatenation", "attention", "gated_attention", "transformer_attention"]
 CharEncoderName = Literal["bilstm", "bigru", "cnn"]
 WordContextName = Literal["none", "bigru"]
@@ -130,6 +130,7 @@ class ModelConfig(_Config):
     char_dimension: int = 30
     char_hidden: int = 50  # per direction, or per filter width
     char_encoder: CharEncoderName = "bilstm"
+    piece_dimension: int = 100  # of the vectors of pieces of words
     text_encoder: str = ""  # folder or hub name of a pretrained Transformer, for the modality text
     text_reads_captions: bool = False  # an image's caption goes behind the text
     image_dimension: int = 100  # what the image encoder gives; 100: words about the image, in the words' vector space
@@ -162,12 +163,18 @@ class ModelConfig(_Config):
         if self.in_words and given is None:
             raise ConfigError(f"--vectors: expected word vectors with the modalities {', '.join(self.in_words)}")
 
+    def check_piece_vectors(self, given: object) -> None:
+        """Raises ConfigError where it reads pieces of words and no vectors of them are given."""
+        if "piece" in self.modalities and given is None:
+            raise ConfigError("--piece-vectors: expected vectors of pieces with the modality piece")
+
     def unread(self) -> dict[str, str]:
         """The fields that this model does not look at, each with what it would take."""
         needed_by = {
             ("word_context",): ("the modality word", "word" in self.modalities),
             ("word_hidden",): ("a word_context", self.word_context != "none"),
             ("char_encoder", "char_dimension", "char_hidden"): ("the modality char", "char" in self.modalities),
+            ("piece_dimension",): ("the modality piece", "piece" in self.modalities),
             ("side_hidden",): ("the modality caption or hashtag", bool({"caption", "hashtag"} & {*self.modalities})),
             ("fused_dimension",): ("a fusion that weighs", self.fusion != "concatenation"),
             ("hidden",): ("an entity_encoder", self.entity_encoder != "none"),
@@ -242,7 +249,10 @@ class TrainingConfig(_Config):
         """The fields that the training of such a model does not look at, each with what it would take."""
         needed_by = {
             ("decay",): ("the schedule inverse", self.schedule == "inverse"),
-            ("vector_learning_rate",): ("the modality word or image", bool(model.in_words)),
+            ("vector_learning_rate",): (
+                "the modality word, piece or image",
+                bool(model.in_words) or "piece" in model.modalities,
+            ),
             ("word_dropout",): ("the modality word", "word" in model.modalities),
             ("text_learning_rate", "freeze_pieces"): ("the modality text", "text" in model.modalities),
             ("modality_dropout", "choose_with_images"): ("a model that reads images or captions", model.reads_images),

@@ -13,6 +13,7 @@ from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.tokenizer import Tokens
 from mner_model.text.vocabulary import Alphabet, Vocabulary
+from mner_model.text.word_pieces import WordPieces
 
 _MOST_SIDE_WORDS = 24  # of a caption, and of a post's hashtags
 
@@ -23,6 +24,7 @@ class Preprocessing:
 
     pieces    of the pretrained text encoder; None for a tagger without one
     hashtags  what finds the words of hashtags; None for a tagger without them
+    word_pieces  what cuts tokens to pieces of words; None for a tagger without them
     """
 
     config: ModelConfig
@@ -30,6 +32,7 @@ class Preprocessing:
     alphabet: Alphabet
     pieces: PieceTokenizer | None = None
     hashtags: HashtagReader | None = None
+    word_pieces: WordPieces | None = None
 
     def features(
         self,
@@ -51,6 +54,7 @@ class Preprocessing:
             pieces,
             self._side_ids(beside),
             self._side_ids(in_hashtags),
+            () if self.word_pieces is None else tuple(self.word_pieces.ids(tokens)),
             np.array(tokens.bounds, dtype=np.int8),
         )
 

@@ -39,7 +39,7 @@ HOMES = {
     "matplotlib": ["mner_model.plotting.glyphs", "mner_model.plotting.figures"],
     "opentelemetry": ["worker.telemetry.tracing"],
     "transformers": ["mner_model.network.text_encoder"],
-    "tokenizers": ["mner_model.text.pieces"],
+    "tokenizers": ["mner_model.text.pieces", "mner_model.text.word_pieces"],
     "safetensors": ["mner_model"],
     "PIL": ["mner_model.imaging.decoding"],
 }

@@ -30,12 +30,21 @@ from mner_model.segmenter import hashtags
 from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import SPECIAL_FORMS, Alphabet, Vocabulary
+from mner_model.text.word_pieces import WordPieces
 
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.txt"
 TOKENIZER_FILE = "tokenizer.json"
+PIECES_FILE = "pieces.txt"  # of words: piece TAB log-probability
 _FILES = {CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE}
-_ALL_FILES = (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, TOKENIZER_FILE, *hashtags.FILES)  # in the fingerprint's order
+_ALL_FILES = (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    VOCABULARY_FILE,
+    TOKENIZER_FILE,
+    PIECES_FILE,
+    *hashtags.FILES,
+)  # in the fingerprint's order
 _LABEL_VECTORS = "image.label_vectors"
 _SEEN_MENTIONS = "training.seen_mentions"
 
@@ -89,6 +98,8 @@ class Checkpoint:
             save_file(tensors, draft / WEIGHTS_FILE)
             if self.preprocessing.pieces is not None:
                 (draft / TOKENIZER_FILE).write_text(self.preprocessing.pieces.json, encoding="utf-8", newline="\n")
+            if self.preprocessing.word_pieces is not None:
+                (draft / PIECES_FILE).write_text(_pieces_text(self.preprocessing.word_pieces), "utf-8", newline="\n")
             if self.preprocessing.hashtags is not None:
                 self.preprocessing.hashtags.segmenter.write(draft)
             words = "\n".join(self.vocabulary.forms[len(SPECIAL_FORMS) :])
@@ -150,6 +161,7 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
     label_vectors = tensors.pop(_LABEL_VECTORS, None)
     seen_mentions = tensors.pop(_SEEN_MENTIONS)
     vocabulary = _read_vocabulary(folder)
+    word_pieces = _read_word_pieces(folder) if "piece" in model_config.modalities else None
     tokenizer = None
     if "text" in model_config.modalities:
         if not (folder / TOKENIZER_FILE).is_file():
@@ -158,8 +170,8 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
     with described_by(folder):
         _check_trained_words(config["trained_words"], vocabulary)
         with torch.device("meta"):  # sizes that are far too large must not take memory before they are told
-            _check_shapes(folder, _build(config, model_config, vocabulary, alphabet), tensors)
-        model = _build(config, model_config, vocabulary, alphabet)
+            _check_shapes(folder, _build(config, model_config, vocabulary, alphabet, word_pieces), tensors)
+        model = _build(config, model_config, vocabulary, alphabet, word_pieces)
         model.load_state_dict(tensors)
         pieces = None
         if tokenizer is not None:
@@ -168,7 +180,7 @@ def load_checkpoint(folder: str | Path | None = None, device: torch.device | str
     return Checkpoint(
         name=config["name"],
         model=model.to(device).eval(),
-        preprocessing=Preprocessing(model_config, vocabulary, alphabet, pieces, reader),
+        preprocessing=Preprocessing(model_config, vocabulary, alphabet, pieces, reader, word_pieces),
         image_encoder=config["image_encoder"],
         label_vectors=None if label_vectors is None else label_vectors.float(),
         seen_mentions=seen_mentions,
@@ -183,7 +195,11 @@ def _check_trained_words(trained: int, vocabulary: Vocabulary) -> None:
 
 
 def _build(
-    config: Mapping[str, Any], model_config: ModelConfig, vocabulary: Vocabulary, alphabet: Alphabet
+    config: Mapping[str, Any],
+    model_config: ModelConfig,
+    vocabulary: Vocabulary,
+    alphabet: Alphabet,
+    word_pieces: WordPieces | None,
 ) -> MultimodalTagger:
     described = config["text_encoder"]
     try:
@@ -197,6 +213,7 @@ def _build(
         words=len(vocabulary),
         trained_words=config["trained_words"],
         alphabet_size=len(alphabet),
+        pieces=1 if word_pieces is None else len(word_pieces),
         text_encoder=text_encoder,
     )
 
@@ -233,6 +250,20 @@ def _read_vocabulary(folder: Path) -> Vocabulary:
         return Vocabulary(_read_text(folder, VOCABULARY_FILE).rstrip("\n").split("\n"))
     except ValueError as error:
         raise CheckpointError(f"checkpoint {folder}: {VOCABULARY_FILE} is damaged: {error}") from error
+
+
+def _pieces_text(pieces: WordPieces) -> str:
+    return "".join(f"{piece}\t{score:.4f}\n" for piece, score in zip(pieces.pieces, pieces.scores, strict=True))
+
+
+def _read_word_pieces(folder: Path) -> WordPieces:
+    if not (folder / PIECES_FILE).is_file():
+        raise CheckpointError(f"checkpoint {folder}: {PIECES_FILE} is missing, its pieces of words need it")
+    rows = [line.partition("\t") for line in _read_text(folder, PIECES_FILE).rstrip("\n").split("\n")]
+    try:
+        return WordPieces((piece for piece, _, _ in rows), (float(score) for _, _, score in rows))
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {folder}: {PIECES_FILE} is damaged: {error}") from error
 
 
 def _read_text(folder: Path, name: str) -> str:

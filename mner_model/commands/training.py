@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @VALID
 @VECTORS
 @click.option("--words", type=click.IntRange(1), help="Read only the first so many words.  [default: all]")
+@click.option("--piece-vectors", type=FILE, help="What `mner-model piece-vectors` wrote; for the modality piece.")
 @click.option("--soft-targets", type=FILE, help="What `mner-model teach` wrote; to learn from other taggers as well.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the checkpoint to.")
 @click.option("--name", help="The model's name in its records.  [default: the preset's]")
@@ -56,6 +57,7 @@ def train(
     valid_files: tuple[Path, ...],
     vectors: Path | None,
     words: int | None,
+    piece_vectors: Path | None,
     soft_targets: Path | None,
     out: Path,
     name: str | None,
@@ -90,7 +92,7 @@ def train(
             raise ConfigError("--recipe: expected the seed by --seed, and the epochs by --epochs or here, not by both")
         chosen = preset(preset_name).changed(of_model, of_recipe, is_taught=soft_targets is not None)
         chosen.check_soft_targets(soft_targets)
-        _check_read(chosen, vectors, words, image_encoder, image_weights)
+        _check_read(chosen, vectors, words, piece_vectors, image_encoder, image_weights)
         recipe = replace(chosen.recipe, seed=seed, epochs=epochs or chosen.recipe.epochs)
         if captioner is not None and (image_encoder or image_weights):
             raise ConfigError("--captioner: expected no --image-encoder and no --image-weights: it has its own")
@@ -102,7 +104,7 @@ def train(
             name or chosen.name,
             chosen.model,
             recipe,
-            Sources(train_files, valid_files, vectors, words, images, soft_targets, captioner),
+            Sources(train_files, valid_files, vectors, words, images, soft_targets, captioner, piece_vectors),
             device=str(device_of(device)),
             say=say,
             on_epoch=say_epoch,
@@ -121,13 +123,19 @@ def _pairs(changes: Iterable[str]) -> dict[str, str]:
 
 
 def _check_read(
-    chosen: "Preset", vectors: Path | None, words: int | None, image_encoder: str | None, image_weights: Path | None
+    chosen: "Preset",
+    vectors: Path | None,
+    words: int | None,
+    piece_vectors: Path | None,
+    image_encoder: str | None,
+    image_weights: Path | None,
 ) -> None:
     """Raises ConfigError for an option that would change nothing; None is for one that was not given."""
     images_read = "a model that reads images or captions", chosen.model.reads_images
     for option, given, (needed, is_here) in (
         ("--vectors", vectors, ("the modality word or image", bool(chosen.model.in_words))),
         ("--words", words, ("--vectors", vectors is not None)),
+        ("--piece-vectors", piece_vectors, ("the modality piece", "piece" in chosen.model.modalities)),
         ("--image-encoder", image_encoder, images_read),
         ("--image-weights", image_weights, images_read),
     ):

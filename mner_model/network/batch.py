@@ -27,6 +27,7 @@ class Features:
     pieces           for the pretrained text encoder, None without one
     caption_ids      [words]            of the image's caption, as word numbers; none without one
     hashtag_ids      [words]            of the post's hashtags
+    piece_ids        [tokens]           numbers of each token's pieces of words; empty for a tagger without them
     bounds           int8 [tokens]      what mentions may not run over, as `text.tokenizer.Bound` has it
     tags             int64 [tokens], None where there is no gold
     allowed          bool [tokens, tags] which tags the gold leaves open, None where it leaves one for each token
@@ -40,6 +41,7 @@ class Features:
     pieces: TextPieces | None = None
     caption_ids: tuple[int, ...] = ()
     hashtag_ids: tuple[int, ...] = ()
+    piece_ids: tuple[tuple[int, ...], ...] = ()
     bounds: npt.NDArray[np.int8] | None = None
     tags: npt.NDArray[np.int64] | None = None
     allowed: npt.NDArray[np.bool_] | None = None
@@ -56,6 +58,10 @@ def features_fingerprint(posts: Iterable[Features]) -> str:
     for post in posts:
         image, pieces = post.image_embedding, post.pieces
         read: list[object] = [post.word_ids.tolist(), post.surfaces, post.caption_ids, post.hashtag_ids]
+        if post.piece_ids:
+            read.append(post.piece_ids)
+        if post.bounds is not None and post.bounds.any():
+            read.append(post.bounds.tolist())
         read.append(None if image is None else image.tolist())
         if pieces is not None:
             read += [[window.tolist() for window in part] for part in (pieces.windows, pieces.segments)]
@@ -92,6 +98,8 @@ class Batch:
     has_image      bool [batch]
     caption_ids    int64 [batch, words]         0 for padding, as for those below
     hashtag_ids    int64 [batch, words]
+    piece_ids      int64 [rows, pieces]         each distinct bag of pieces once, the first row empty
+    piece_index    int64 [batch, tokens]        row of piece_ids
     pieces         windows for the pretrained text encoder, None without one
     bounds         int8 [batch, tokens]         what mentions may not run over, 0 for padding
     tags           int64 [batch, tokens], None without gold
@@ -108,6 +116,8 @@ class Batch:
     has_image: Tensor
     caption_ids: Tensor
     hashtag_ids: Tensor
+    piece_ids: Tensor
+    piece_index: Tensor
     bounds: Tensor
     pieces: PieceBatch | None = None
     tags: Tensor | None = None
@@ -134,6 +144,8 @@ def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int)
     image = np.zeros((len(posts), image_dimension), dtype=np.float32)
     has_image = np.zeros(len(posts), dtype=np.bool_)
     row_of: dict[str, int] = {}
+    piece_index = np.zeros(shape, dtype=np.int64)
+    row_of_pieces: dict[tuple[int, ...], int] = {(): 0}
     for row, post in enumerate(posts):
         length = len(post)
         word_ids[row, :length] = post.word_ids
@@ -141,6 +153,9 @@ def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int)
         if post.bounds is not None:
             bounds[row, :length] = post.bounds
         surface_index[row, :length] = [row_of.setdefault(surface, len(row_of)) for surface in post.surfaces]
+        if post.piece_ids:
+            rows = [row_of_pieces.setdefault(pieces, len(row_of_pieces)) for pieces in post.piece_ids]
+            piece_index[row, :length] = rows
         if post.image_embedding is not None:
             if post.image_embedding.shape != (image_dimension,):
                 raise ValueError(
@@ -158,6 +173,8 @@ def collate(posts: Sequence[Features], alphabet: Alphabet, image_dimension: int)
         torch.from_numpy(has_image),
         _padded([post.caption_ids for post in posts]),
         _padded([post.hashtag_ids for post in posts]),
+        _padded([*row_of_pieces]),
+        torch.from_numpy(piece_index),
         torch.from_numpy(bounds),
         _pieces(posts, shape[1]),
         _tags(posts, shape),

@@ -56,6 +56,53 @@ class WordEncoder(nn.Module):
         return self.pretrained(word_ids).to(correction.dtype) + correction
 
 
+class PieceEncoder(nn.Module):
+    """A token as the mean of its pieces' vectors: those of a larger model in 8 bits, and what training added to them.
+
+    What was added is folded into the 8 bits when the training is done (`fold`), and is zero from then on.
+    """
+
+    codes: Tensor
+    scales: Tensor
+
+    def __init__(self, pieces: int, dimension: int, trained: int = 0) -> None:
+        """trained: how many of the pieces, from the first on, training may change."""
+        super().__init__()
+        self.register_buffer("codes", torch.zeros(pieces, dimension, dtype=torch.int8))
+        self.register_buffer("scales", torch.zeros(pieces, 1, dtype=torch.float16))
+        self.correction = nn.Embedding(trained, dimension, padding_idx=PADDING) if trained else None
+        if self.correction is not None:
+            nn.init.zeros_(self.correction.weight)
+        self.dimension = dimension
+
+    def set_pretrained(self, vectors: npt.NDArray[np.float32]) -> None:
+        """Takes over float32 [pieces, dimension], rounding each row to 8 bits of its own scale; row 0 is no piece."""
+        codes, scales = quantise(vectors)
+        if codes.shape != self.codes.shape:
+            raise ValueError(f"expected vectors {list(self.codes.shape)}, got {list(codes.shape)}")
+        self.codes.copy_(codes)
+        self.scales.copy_(scales)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Puts what training added into the 8 bits."""
+        if self.correction is None:
+            return
+        vectors = self.codes.float() * self.scales.float()
+        vectors[: self.correction.num_embeddings] += self.correction.weight
+        self.set_pretrained(vectors.cpu().numpy())
+        self.correction = None
+
+    def forward(self, piece_ids: Tensor) -> Tensor:
+        """piece_ids int64 [rows, pieces], 0 for padding → float32 [rows, dimension]; zeros for a row without pieces."""
+        vectors = self.codes[piece_ids].float() * self.scales[piece_ids].float()
+        if self.correction is not None:
+            trained = self.correction.num_embeddings
+            vectors = vectors + self.correction(piece_ids.where(piece_ids < trained, PADDING))
+        here = (piece_ids != PADDING).unsqueeze(2)
+        return (vectors * here).sum(dim=1) / here.sum(dim=1).clamp(min=1)
+
+
 def quantise(vectors: npt.NDArray[np.float32]) -> tuple[Tensor, Tensor]:
     """Rounds each row of float32 [words, dimension] to int8 codes and one float16 scale [words, 1]."""
     rows = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))

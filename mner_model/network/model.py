@@ -11,7 +11,16 @@ from mner_model.config import ModelConfig
 from mner_model.network.batch import Batch
 from mner_model.network.coupled_lstm import CoupledLSTM
 from mner_model.network.crf import CRF, FORBIDDEN, kept_off
-from mner_model.network.encoders import BiGRU, BiLSTM, CharBiGRU, CharBiLSTM, CharCNN, SideWords, WordEncoder
+from mner_model.network.encoders import (
+    BiGRU,
+    BiLSTM,
+    CharBiGRU,
+    CharBiLSTM,
+    CharCNN,
+    PieceEncoder,
+    SideWords,
+    WordEncoder,
+)
 from mner_model.network.fusion import Concatenation, ModalityAttention, TransformerAttention
 from mner_model.network.text_encoder import TextEncoder
 from mner_model.text.labels import Span, TagSet, spans_strict
@@ -44,9 +53,11 @@ class MultimodalTagger(nn.Module):
         words: int,
         trained_words: int,
         alphabet_size: int,
+        pieces: int = 1,
+        trained_pieces: int = 0,
         text_encoder: TextEncoder | None = None,
     ) -> None:
-        """text_encoder: the one that the configuration names, where it names one."""
+        """pieces, trained_pieces: of words, for the modality piece. text_encoder: the one of the configuration."""
         super().__init__()
         self.config = config
         self.tagset = TagSet(config.types)
@@ -62,6 +73,9 @@ class MultimodalTagger(nn.Module):
             char_encoder = {"bilstm": CharBiLSTM, "bigru": CharBiGRU, "cnn": CharCNN}[config.char_encoder]
             self.characters = char_encoder(alphabet_size, config.char_dimension, config.char_hidden)
             dimensions["char"] = self.characters.dimension
+        if "piece" in config.modalities:
+            self.pieces = PieceEncoder(pieces, config.piece_dimension, trained_pieces)
+            dimensions["piece"] = config.piece_dimension
         if "text" in config.modalities:
             if text_encoder is None:
                 raise ValueError(f"expected a text encoder, the configuration names {config.text_encoder!r}")
@@ -109,7 +123,7 @@ class MultimodalTagger(nn.Module):
         """What the emissions are made of, [batch, tokens, hidden], and the modality weights."""
         inputs: dict[str, Tensor] = {}
         everywhere = torch.ones(len(batch.mask), dtype=torch.bool, device=batch.mask.device)
-        present = {"word": everywhere, "char": everywhere, "text": everywhere, "image": batch.has_image}
+        present = dict.fromkeys(("word", "char", "piece", "text"), everywhere) | {"image": batch.has_image}
         if "word" in self.config.modalities:
             word_ids = batch.word_ids
             if word_dropout:
@@ -120,6 +134,8 @@ class MultimodalTagger(nn.Module):
                 inputs["word"] = self.word_context(self.dropout(inputs["word"]), batch.mask)
         if "char" in self.config.modalities:
             inputs["char"] = self.characters(batch.char_ids)[batch.surface_index]
+        if "piece" in self.config.modalities:
+            inputs["piece"] = self.pieces(batch.piece_ids)[batch.piece_index]
         if "text" in self.config.modalities:
             if batch.pieces is None:
                 raise ValueError("expected a batch with pieces for the text encoder")

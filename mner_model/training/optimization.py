@@ -32,7 +32,7 @@ def new_optimizer(model: MultimodalTagger, config: TrainingConfig) -> torch.opti
 def learning_rates(model: MultimodalTagger, config: TrainingConfig) -> dict[str, float]:
     """Those of the recipe's that this model learns at, by the names of their fields."""
     rates = {"learning_rate": config.learning_rate}
-    if model.config.in_words:
+    if _word_tables(model):
         rates["vector_learning_rate"] = config.vector_learning_rate
     if "text" in model.config.modalities:
         rates["text_learning_rate"] = config.text_learning_rate
@@ -47,7 +47,8 @@ def l1_norm(model: MultimodalTagger) -> Tensor:
 
 def _word_tables(model: MultimodalTagger) -> list[torch.nn.Parameter]:
     """What training adds to the words' vectors. Not penalised: most words are in few batches, and would only shrink."""
-    return list(model.words.parameters()) if model.config.in_words else []
+    tables = list(model.words.parameters()) if model.config.in_words else []
+    return tables + (list(model.pieces.parameters()) if "piece" in model.config.modalities else [])
 
 
 def new_schedule(

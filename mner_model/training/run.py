@@ -17,6 +17,7 @@ from mner_model.imaging.encoder import ImageEncoderConfig
 from mner_model.imaging.words import check_image_encoder
 from mner_model.network.text_encoder import TextEncoder
 from mner_model.text.labels import TagSet
+from mner_model.text.piece_vectors import PieceVectors, read_piece_vectors
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import WordVectors, read_vectors
 from mner_model.training.posts import check_targets
@@ -35,6 +36,7 @@ class Sources:
     image         whose labels tell the tagger of an image when it serves; for models with images or captions
     soft_targets  what `mner-model teach` wrote; None to learn from the gold alone
     captioner     folder of what captions images when it serves, in place of labels; for models that read captions
+    piece_vectors  what `mner-model piece-vectors` wrote; for models with the modality piece
     """
 
     train: Sequence[Path]
@@ -44,6 +46,7 @@ class Sources:
     image: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
     soft_targets: Path | None = None
     captioner: Path | None = None
+    piece_vectors: Path | None = None
 
 
 def train_to(
@@ -72,7 +75,17 @@ def train_to(
     check_destination(out)
     data = _Data.read(model, sources, say)
     data.tell(say, reads_images=image_encoder is not None, choose_with_images=recipe.choose_with_images)
-    trainer = Trainer(data.train, data.valid, data.vectors, data.fit(model), recipe, device, data.text, data.taught)
+    trainer = Trainer(
+        data.train,
+        data.valid,
+        data.vectors,
+        data.fit(model),
+        recipe,
+        device,
+        data.text,
+        data.taught,
+        data.piece_vectors,
+    )
     out = Path(os.path.abspath(out))  # "." has no name to write another beside
     state_file = out.with_name(out.name + ".training")
     checkpoint = trainer.run(name, on_epoch, state_file, say)
@@ -92,15 +105,20 @@ class _Data:
     vectors: WordVectors | None
     text: tuple[TextEncoder, PieceTokenizer] | None
     taught: TaughtPosts | None
+    piece_vectors: PieceVectors | None
 
     @classmethod
     def read(cls, model: ModelConfig, sources: Sources, say: Callable[[str], None]) -> Self:
         """What this model needs of them, the quickest to be found wrong first."""
-        taught, vectors, text = None, None, None
+        taught, vectors, text, piece_vectors = None, None, None, None
         if sources.soft_targets is not None:
             taught = read_soft_targets(sources.soft_targets, TagSet(model.types))
             say(f"{sources.soft_targets.name}: {len(taught.targets):,} posts with soft targets")
         model.check_vectors(sources.vectors)
+        model.check_piece_vectors(sources.piece_vectors)
+        if "piece" in model.modalities and sources.piece_vectors is not None:
+            piece_vectors = read_piece_vectors(sources.piece_vectors)
+            say(f"{sources.piece_vectors.name}: vectors of {len(piece_vectors.pieces):,} pieces")
         if model.in_words and sources.vectors is not None:
             say(f"reading {sources.vectors.name}")
             vectors = read_vectors(sources.vectors, sources.words)
@@ -109,13 +127,15 @@ class _Data:
             say(f"reading {model.text_encoder}")
             text = TextEncoder.pretrained(model.text_encoder)
         train = [example for file in sources.train for example in _read(file, say)]
-        return cls(train, _validation_sets(sources.valid, say), vectors, text, taught)
+        return cls(train, _validation_sets(sources.valid, say), vectors, text, taught, piece_vectors)
 
     def fit(self, model: ModelConfig) -> ModelConfig:
         """The model with what they decide of it."""
         if self.vectors is not None:
             dimension = self.vectors.vectors.shape[1]
             model = replace(model, word_dimension=dimension, image_dimension=dimension)
+        if self.piece_vectors is not None:
+            model = replace(model, piece_dimension=self.piece_vectors.vectors.shape[1])
         # a folder's name is enough for people, and where it lies is nobody's business
         return replace(model, text_encoder=Path(model.text_encoder).name)
 

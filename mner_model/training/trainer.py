@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from mner_model.preprocessing import Preprocessing
 from mner_model.segmenter.hashtag_reader import HashtagReader
 from mner_model.segmenter.hashtags import HashtagSegmenter
 from mner_model.text.labels import Span
+from mner_model.text.piece_vectors import PieceVectors, trained_pieces_first
 from mner_model.text.pieces import PieceTokenizer
+from mner_model.text.tokenizer import tokenize
 from mner_model.text.vocabulary import WordVectors, alphabet_of, trained_vocabulary
 from mner_model.training.posts import TrainingReader, check_targets
 from mner_model.training.rewriting import rewritten
@@ -65,6 +67,7 @@ class Trainer:
     vectors     pretrained word vectors; those of words beyond the training data go along, frozen in 8 bits
     text        pretrained text encoder and its tokenizer, for the modality text
     taught      what teachers believe: learned beside the gold of these posts, and alone of posts that have none
+    piece_vectors  of pieces of words, for the modality piece
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Trainer:
         device: str = "cpu",
         text: tuple[TextEncoder, PieceTokenizer] | None = None,
         taught: TaughtPosts | None = None,
+        piece_vectors: PieceVectors | None = None,
     ) -> None:
         if not train or not validation or not all(validation.values()):
             raise ValueError("expected training examples and at least one non-empty validation set")
@@ -89,15 +93,25 @@ class Trainer:
         alphabet = alphabet_of(example.tokens for example in train)
         vocabulary, trained = trained_vocabulary([example.tokens for example in train], vectors)
         hashtags = HashtagReader(HashtagSegmenter.load()) if "hashtag" in model_config.modalities else None
-        self.preprocessing = Preprocessing(model_config, vocabulary, alphabet, pieces, hashtags)
+        model_config.check_vectors(vectors)
+        model_config.check_piece_vectors(piece_vectors)
+        word_pieces, vectors_of_pieces, trained_pieces = None, None, 0
+        if piece_vectors is not None:
+            others = map(tokenize, taught.targets if taught is not None else ())
+            texts = chain((example.tokens for example in train), others)
+            word_pieces, vectors_of_pieces, trained_pieces = trained_pieces_first(texts, piece_vectors)
+        self.preprocessing = Preprocessing(model_config, vocabulary, alphabet, pieces, hashtags, word_pieces)
         self.model = MultimodalTagger(
             model_config,
             words=len(vocabulary),
             trained_words=trained,
             alphabet_size=len(alphabet),
+            pieces=1 if word_pieces is None else len(word_pieces),
+            trained_pieces=trained_pieces,
             text_encoder=text_encoder,
         )
-        model_config.check_vectors(vectors)
+        if vectors_of_pieces is not None:
+            self.model.pieces.set_pretrained(vectors_of_pieces)
         if model_config.in_words and vectors is not None:
             self.model.words.set_pretrained(vectors.table(vocabulary), unknown_deviation=_UNKNOWN_DEVIATION)
         if config.freeze_pieces and text_encoder is not None:
@@ -145,6 +159,8 @@ class Trainer:
             self._end_epoch(on_epoch)
             self._save()
         self.model.load_state_dict(self._best_weights, strict=False)
+        if "piece" in self.model.config.modalities:
+            self.model.pieces.fold()
         self.model.eval()
         return Checkpoint(name, self.model, self.preprocessing, seen_mentions=self._seen, training=self._story())
 

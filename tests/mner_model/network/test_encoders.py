@@ -9,6 +9,7 @@ from mner_model.network.encoders import (
     CharBiGRU,
     CharBiLSTM,
     CharCNN,
+    PieceEncoder,
     SideWords,
     WordEncoder,
     quantise,
@@ -158,3 +159,39 @@ def test_a_post_without_words_beside_it_is_zeros_and_teaches_nothing(side_words:
 def test_reversal_leaves_padding_behind() -> None:
     rows = torch.tensor([[1.0, 2.0, 3.0, 0.0], [4.0, 0.0, 0.0, 0.0]]).unsqueeze(2)
     assert reverse_by_length(rows, torch.tensor([3, 1])).squeeze(2).tolist() == [[3, 2, 1, 0], [4, 0, 0, 0]]
+
+
+# Pieces of words
+
+
+def piece_encoder(trained: int = 3) -> PieceEncoder:
+    torch.manual_seed(0)
+    encoder = PieceEncoder(5, 4, trained)
+    encoder.set_pretrained(np.vstack([np.zeros((1, 4)), np.eye(4)]).astype(np.float32))
+    return encoder
+
+
+def test_a_token_is_the_mean_of_its_pieces_and_none_is_zero() -> None:
+    found = piece_encoder()(torch.tensor([[1, 2, 0], [4, 0, 0], [0, 0, 0]]))
+    assert torch.allclose(found, torch.tensor([[0.5, 0.5, 0, 0], [0, 0, 0, 1.0], [0, 0, 0, 0]]), atol=1e-2)
+
+
+def test_training_moves_the_first_pieces_alone_and_is_folded_into_eight_bits() -> None:
+    encoder = piece_encoder(trained=3)
+    assert encoder.correction is not None
+    with torch.no_grad():
+        encoder.correction.weight[1:] = torch.randn(2, 4)
+    ids = torch.tensor([[1], [2], [3], [4], [0]])
+    before = encoder(ids)
+    encoder.fold()
+    assert encoder.correction is None
+    assert torch.allclose(encoder(ids), before, atol=before.abs().max().item() / 100)
+    assert set(encoder.state_dict()) == {"codes", "scales"}
+    after = encoder(ids)
+    encoder.fold()
+    assert torch.equal(encoder(ids), after)
+
+
+def test_vectors_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected vectors \[5, 4\], got \[2, 4\]"):
+        piece_encoder().set_pretrained(np.zeros((2, 4), dtype=np.float32))

@@ -75,7 +75,8 @@ def _schema(name: str) -> dict[str, str]:
 
 
 _POST_ID = {"type": "string", "minLength": 1, "maxLength": 256, "description": "The post's id."}
-_NAME = {"type": "string", "description": "The name: Unicode NFC, case-folded, each run of white space one space."}
+_SPELLED = "Unicode NFC, case-folded, each run of white space one space"
+_NAME = {"type": "string", "description": f"The name as it is read (&eacute; is é): {_SPELLED}."}
 _NULL = {"type": "null", "description": "No value: the key says what is deleted."}
 _ORIGINAL = {"description": "The original value, whatever it is; empty where it was too large, null where it was null."}
 _ORIGINAL_KEY = {"description": "The original key, if there was one and it was not too large."}

@@ -22,6 +22,7 @@ from mner_model.posts.record import (
     entity_record,
 )
 from mner_model.posts.refusals import PostRefused, shown
+from mner_model.text.reading import read
 from worker.errors import DeadReason, Rejected
 from worker.messages.records import ConsumedRecord, OutgoingMessage
 
@@ -101,10 +102,14 @@ def mention_message(mention: Mention, entities_topic: str) -> OutgoingMessage:
 
 
 def mention_key(surface_text: str) -> bytes:
-    """The same key for all spellings of a name that differ in case, white space or Unicode composition only.
+    """The same key for all spellings of a name that differ in case, white space, Unicode composition or escapes only.
 
-    Unicode 3.13, D145 (canonical caseless match), then composed; runs of white space become one space.
+    The name as people read it (&eacute; is é), then Unicode 3.13, D145 (canonical caseless match), then composed; runs
+    of white space become one space.
     """
+    # what is read may itself be readable again: an & that was apart from its "amp;" is not any more
+    while (meant := read(surface_text).text) != surface_text:
+        surface_text = meant
     folded = unicodedata.normalize("NFD", surface_text).casefold()
     return " ".join(unicodedata.normalize("NFC", folded).split()).encode()
 

@@ -392,7 +392,17 @@ def test_a_name_has_one_key_whatever_its_case_and_composition(name: str) -> None
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("New  York", "NEW YORK"), ("Straße", "STRASSE"), ("Ζεύς", "ΖΕΎΣ"), ("São Paulo", "Sa\u0303o paulo")],
+    [
+        ("New  York", "NEW YORK"),
+        ("Straße", "STRASSE"),
+        ("Ζεύς", "ΖΕΎΣ"),
+        ("São Paulo", "Sa\u0303o paulo"),
+        ("Beyoncé", "Beyonc&eacute;"),
+        ("New York", "New&nbsp;York"),
+        ("London", "Lon\u00addon"),
+        ("Barack Obama", "Ｂａｒａｃｋ Ｏｂａｍａ"),
+        ("AT&T", "at&amp;T"),
+    ],
 )
 def test_spellings_of_one_name_share_a_key(one: str, other: str) -> None:
     assert mention_key(one) == mention_key(other)

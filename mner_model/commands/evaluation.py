@@ -12,12 +12,16 @@ from mner_model.commands.options import CHECKPOINT, DEVICE, FILE
 
 @click.command()
 @CHECKPOINT
-@click.option("--data", type=FILE, required=True, help="CoNLL file with gold tags.")
+@click.option("--data", type=FILE, required=True, help="Posts with gold, CoNLL or JSON lines.")
 @click.option("--captions", type=FILE, help="Image id TAB caption a line, to score with images too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @DEVICE
 def evaluate(checkpoint: Path | None, data: Path, captions: Path | None, as_json: bool, device: str) -> None:
-    """Score a checkpoint against gold tags.
+    """Score a checkpoint against gold.
+
+    A name that ends in .jsonl or .jsonl.xz is of raw texts with spans, one JSON object a line: mentions are scored as
+    `tag` would publish them, by their offsets, and types that a line does not name in "types" have no say. Any other
+    file is CoNLL, a word, a TAB and a BIO tag a line: scored on its words.
 
     Precision, recall and F1 per type, and of mentions seen and unseen in training. Strict takes the gold tags as IOB2
     has them, where an I- that continues nothing begins nothing; lenient lets it begin a mention, as conlleval does.

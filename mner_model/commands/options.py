@@ -10,10 +10,15 @@ CHECKPOINT = click.option(
     "--checkpoint", type=click.Path(path_type=Path), help="Checkpoint folder.  [default: the one in the package]"
 )
 TRAIN = click.option(
-    "--train", "train_files", type=FILE, multiple=True, required=True, help="CoNLL file to learn from; repeatable."
+    "--train",
+    "train_files",
+    type=FILE,
+    multiple=True,
+    required=True,
+    help="Posts with gold to learn from, CoNLL or JSON lines; repeatable.",
 )
 VALID = click.option(
-    "--valid", "valid_files", type=FILE, multiple=True, required=True, help="CoNLL file to choose by; repeatable."
+    "--valid", "valid_files", type=FILE, multiple=True, required=True, help="Posts with gold to choose by; repeatable."
 )
 VECTORS = click.option(
     "--vectors", type=FILE, help="Word vectors in GloVe's text format (plain, .gz, .xz); for words and images."

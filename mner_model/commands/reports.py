@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @TRAIN
 @VALID
 @click.option(
-    "--test", "test_files", type=FILE, multiple=True, required=True, help="CoNLL file to score on; repeatable."
+    "--test", "test_files", type=FILE, multiple=True, required=True, help="Posts with gold to score on; repeatable."
 )
 @VECTORS
 @click.option(
@@ -83,7 +83,7 @@ def report(
 ) -> None:
     """Train and score presets, and print Markdown tables with everything needed to repeat them.
 
-    Data are CoNLL files, with captions in FILE.captions.tsv beside FILE.txt, as for `mner-model train`.
+    Data are as for `mner-model train`; captions of CoNLL files lie in FILE.captions.tsv beside FILE.txt.
 
     Checkpoints and scores are kept in OUT: a report that is stopped goes on, one with a further preset trains that one.
     A checkpoint that is there and was trained otherwise is refused: other data, vectors or passes want another OUT.

@@ -22,7 +22,11 @@ _SWAPPED_SHARE = 0.3
     help="Checkpoint folder; repeatable: of several, the mean of their beliefs.",
 )
 @click.option(
-    "--train", "train_files", type=FILE, multiple=True, help="CoNLL file that the pupil will learn from; repeatable."
+    "--train",
+    "train_files",
+    type=FILE,
+    multiple=True,
+    help="Posts with gold for the pupil to learn from; repeatable.",
 )
 @click.option(
     "--posts", "post_files", type=FILE, multiple=True, help="Posts without tags, as `mner-model tag` reads; repeatable."

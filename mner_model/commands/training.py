@@ -72,8 +72,11 @@ def train(
 ) -> None:
     """Train a tagger and write its checkpoint.
 
-    Data are CoNLL files: a word, a TAB and a BIO tag a line, a blank line after each post, and IMGID:… before one with
-    an image. Captions of the posts' images are read from FILE.captions.tsv beside each FILE.txt, where there are any.
+    Data are raw texts with spans, one JSON object a line, in files whose names end in .jsonl or .jsonl.xz. Other files
+    are CoNLL: a word, a TAB and a BIO tag a line, a blank line after each post, and IMGID:… before one with an image.
+    Captions of the images are read from FILE.captions.tsv beside each FILE.txt, where there are any. Sets that annotate
+    other types are learned together: a set has no say on a type that it does not name.
+
     The weights with the best mean lenient F1 over the --valid files are kept, read with their captions where the recipe
     says choose_with_images and else from text alone; no other data has a say. Where the training stands is kept beside
     OUT, in OUT.training; the same command goes on from there after a stop.

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -33,6 +34,21 @@ def test_a_wrong_gold_tag_lowers_the_score(small_folder: Path, data: Path) -> No
     result = evaluate_checkpoint(Predictor.load(small_folder, "cpu"), data)
     assert result["lenient"]["f1"] == 0.0
     assert result["segmentation"]["f1"] == 1.0
+
+
+def test_spans_are_scored_by_the_offsets_that_tag_would_publish(small_folder: Path, tmp_path: Path) -> None:
+    gold = [{"start": 10, "end": 14, "type": "LOC"}]
+    text = "flying to Lima on monday"
+    lines = [
+        {"text": text, "entities": gold},
+        {"text": text, "entities": [{"start": 10, "end": 13, "type": "LOC"}]},
+        {"text": text, "entities": [], "types": ["PER"]},
+    ]
+    file = tmp_path / "gold.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = evaluate_checkpoint(Predictor.load(small_folder, "cpu"), file)
+    assert result["lenient"] == result["strict"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
+    assert (result["data"]["posts"], result["data"]["mentions"]) == (3, 2)
 
 
 def test_a_missing_file_is_named(small_folder: Path) -> None:

@@ -12,6 +12,7 @@ from mner_model.checkpoints.checkpoint import Checkpoint
 from mner_model.config import ModelConfig
 from mner_model.network.batch import Features, collate
 from mner_model.network.model import MultimodalTagger
+from mner_model.network.soft_targets import SoftTargets
 from mner_model.text.tokenizer import tokenize
 from mner_model.text.vocabulary import Alphabet
 
@@ -217,3 +218,65 @@ def test_an_image_embedding_of_another_encoder_is_named(small_checkpoint: Checkp
     post = small_checkpoint.preprocessing.features(tokenize("hi"), np.zeros(7, dtype=np.float32))
     with pytest.raises(ValueError, match=r"expected an image embedding of 12 numbers, got \[7\]"):
         collate([post], small_checkpoint.preprocessing.alphabet, 12)
+
+
+# Bounds of the text, and gold that leaves something open
+
+
+def eager_tagger() -> MultimodalTagger:
+    """One that would put every token into one long mention of a person."""
+    model = MultimodalTagger(
+        ModelConfig(modalities=("char",), entity_encoder="none", fused_dimension=4, char_dimension=3, char_hidden=3),
+        words=5,
+        trained_words=5,
+        alphabet_size=5,
+    ).eval()
+    with torch.no_grad():
+        model.emission.weight.zero_()
+        model.emission.bias.copy_(torch.tensor([0.0, 2, 9, 0, 0, 0, 0, 0, 0]))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("bounds", "spans"),
+    [
+        ([0, 0, 0, 0], [(0, 4)]),
+        ([0, 0, 1, 0], [(0, 2), (2, 4)]),
+        ([1, 1, 0, 0], [(0, 1), (1, 4)]),
+        ([0, 2, 1, 0], [(0, 1), (2, 4)]),
+        ([2, 2, 2, 2], []),
+    ],
+)
+def test_no_mention_runs_over_a_bound_however_much_the_tagger_wants_it(
+    bounds: list[int], spans: list[tuple[int, int]]
+) -> None:
+    post = Features(np.zeros(4, dtype=np.int64), tuple("abca"), bounds=np.array(bounds, dtype=np.int8))
+    [tagged] = eager_tagger().tag(collate([post], Alphabet("abc"), 1))
+    assert [(span.start, span.end) for span in tagged.spans] == spans
+    assert all(0.5 < confidence <= 1 for confidence in tagged.confidences)
+
+
+def test_open_gold_soft_targets_and_plain_gold_are_learned_in_one_batch() -> None:
+    torch.manual_seed(0)
+    model = eager_tagger()
+    torch.nn.init.normal_(model.emission.weight)
+    tags = np.array([1, 2, 0])
+    open_gold = np.eye(9, dtype=np.bool_)[tags]
+    open_gold[2, 7:] = True
+    belief = SoftTargets.certain(np.array([1, 0, 0]), 9)
+    posts = {
+        "plain": Features(np.zeros(3, dtype=np.int64), tuple("abc"), tags=tags),
+        "open": Features(np.zeros(3, dtype=np.int64), tuple("abc"), allowed=open_gold),
+        "taught": Features(np.zeros(3, dtype=np.int64), tuple("abc"), soft_targets=belief),
+        "both": Features(
+            np.zeros(3, dtype=np.int64), tuple("abc"), allowed=open_gold, soft_targets=belief, gold_share=0.25
+        ),
+    }
+
+    def loss(*names: str) -> float:
+        return float(model.loss(collate([posts[name] for name in names], Alphabet("abc"), 1)).detach())
+
+    assert loss("open") < loss("plain")
+    assert loss("both") == pytest.approx(0.25 * loss("open") + 0.75 * loss("taught"), rel=1e-5)
+    for names in (("plain", "open"), ("open", "taught", "both")):
+        assert loss(*names) == pytest.approx(sum(map(loss, names)) / len(names), rel=1e-5)

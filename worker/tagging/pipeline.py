@@ -277,7 +277,7 @@ class Pipeline:
         prediction: Prediction,
         untagged: UntaggedReason | None = None,
     ) -> EntityRecord:
-        return entity_record(
+        answer = entity_record(
             post.id,
             post.text if self._settings.include_text else None,
             prediction.entities,
@@ -286,6 +286,8 @@ class Pipeline:
             created_at=post.created_at or from_milliseconds(record.timestamp),
             untagged=untagged,
         )
+        self.metrics.record(post.lang, len(answer.entities))
+        return answer
 
     def _dead(self, record: ConsumedRecord, reason: DeadReason, detail: str) -> Outcome:
         self.metrics.dead_letter(reason)

@@ -398,6 +398,30 @@ async def test_what_happened_is_counted() -> None:
     assert counted['mner_stage_seconds_count{stage="queue"}'] == 1
 
 
+async def test_records_and_mentions_are_counted_by_language_those_left_untagged_too_and_dead_letters_are_not() -> None:
+    records = [
+        post("a", "Oslo or Lima", lang="en-GB"),
+        post("b", "Oslo", lang="sv"),
+        post("c", "Oslo", lang="de"),
+        post("d", "Oslo"),
+        post("e", "the Nile", lang="pt"),
+        Record(b"{"),
+        Record(None, b"f"),
+    ]
+    async with running(ENGLISH_AND_PORTUGUESE) as pipeline:
+        await pipeline.process(records)
+    counted = values("mner_language_", pipeline.metrics)
+    assert {name: count for name, count in counted.items() if count} == {
+        'mner_language_posts_total{language="en"}': 1,
+        'mner_language_mentions_total{language="en"}': 2,
+        'mner_language_posts_total{language="other"}': 1,
+        'mner_language_posts_total{language="de"}': 1,
+        'mner_language_posts_total{language="none"}': 1,
+        'mner_language_mentions_total{language="none"}': 1,
+    }
+    assert sum(values("mner_images_total", pipeline.metrics).values()) == 2, "of posts that were tagged"
+
+
 async def test_that_no_redis_is_configured_is_said_once_though_models_are_loaded_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -1,11 +1,12 @@
-"""python scripts/load_for_dashboard.py FOLDER --posts FILE.txt [--photos FOLDER] [--shadow CHECKPOINT] [--minutes 15]
+"""python scripts/load_for_dashboard.py FOLDER --posts FILE.txt [--others FILE.jsonl.xz …] [--photos FOLDER]
+    [--shadow CHECKPOINT] [--minutes 15]
 
 A quarter of an hour of a worker's life, as Prometheus saw it, for `scripts/draw_dashboard.py FOLDER`.
 
 Real parts throughout: the embedded broker and Redis, two workers with the shipped model, a Prometheus with the rules of
-deploy/prometheus. Posts are those of a CoNLL file, at a pace that swells; some have pictures, of which some are gone,
-late, not allowed or not pictures at all. A producer breaks and is mended, more posts come for a while than the workers
-can answer, and Redis is away for a while.
+deploy/prometheus. Posts are those of a CoNLL file in English, and a quarter of them in other languages, at a pace that
+swells; some have pictures, of which some are gone, late, not allowed or not pictures at all. A producer breaks and is
+mended, more posts come for a while than the workers can answer, and Redis is away for a while.
 """
 
 import argparse
@@ -38,26 +39,41 @@ USUAL_POSTS_PER_S, SURGE_POSTS_PER_S = 30.0, 1000.0
 BROKEN_PRODUCER, SURGE, REDIS_AWAY = (0.1, 0.24), (0.45, 0.51), (0.7, 0.88)
 HANGING_S = 20.0
 
+Text = tuple[str, str | None]
+"""A text, and the language that its post names."""
+
 
 def main() -> None:
     """Start everything, feed it, and leave Prometheus' data in the folder."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[2])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[3])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--posts", type=Path, required=True, help="a CoNLL file; its words make the texts")
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="texts with spans, which say their language")
     parser.add_argument("--photos", type=Path, default=ROOT / "worker" / "demo" / "sample" / "pictures")
     parser.add_argument("--shadow", type=Path, help="a second checkpoint, to tag a quarter of the posts in the shadow")
     parser.add_argument("--minutes", type=float, default=15.0)
     options = parser.parse_args()
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    texts = [example.text for example in read_examples(options.posts)]
+    texts = _texts(options.posts, options.others)
     # started in this thread, which outlives them
     with EmbeddedBroker(folder) as broker, EmbeddedRedis(folder) as redis:
         asyncio.run(_run(folder, broker, redis, texts, options))
 
 
+def _texts(posts: Path, others: list[Path]) -> list[Text]:
+    """Those of a CoNLL file in English, of which one in five does not say so, and a third as many of the others."""
+    mixed: list[Text] = [(one.text, "en" if number % 5 else None) for number, one in enumerate(read_examples(posts))]
+    more: list[Text] = [(one.text, one.lang) for path in others for one in read_examples(path)]
+    chance = random.Random(5)  # noqa: S311 - for a load that is the same every time
+    if more:
+        mixed += chance.choices(more, k=len(mixed) // 3)
+        chance.shuffle(mixed)
+    return mixed
+
+
 async def _run(
-    folder: Path, broker: EmbeddedBroker, redis: EmbeddedRedis, texts: list[str], options: argparse.Namespace
+    folder: Path, broker: EmbeddedBroker, redis: EmbeddedRedis, texts: list[Text], options: argparse.Namespace
 ) -> None:
     photos, duration_s = options.photos, options.minutes * 60
     more = {"OMP_NUM_THREADS": "1", "MNER_IMAGE_TIMEOUT_S": "2"}
@@ -104,7 +120,7 @@ async def _outage(redis: EmbeddedRedis, duration_s: float) -> None:
 
 
 async def _feed(
-    producer: AIOKafkaProducer, topic: str, texts: list[str], urls: list[tuple[str, float]], duration_s: float
+    producer: AIOKafkaProducer, topic: str, texts: list[Text], urls: list[tuple[str, float]], duration_s: float
 ) -> None:
     chance = random.Random(5)  # noqa: S311 - for a load that is the same every time
     addresses, weights = zip(*urls, strict=True)
@@ -115,7 +131,8 @@ async def _feed(
         usual = USUAL_POSTS_PER_S * (1 + 0.35 * math.sin(at * 14) + 0.1 * math.sin(at * 61))
         sent += (SURGE_POSTS_PER_S if surging else usual) * 0.1
         for number in itertools.islice(numbers, int(sent)):
-            post: dict[str, object] = {"id": f"post-{number}", "text": texts[number % len(texts)][:10_000]}
+            text, lang = texts[number % len(texts)]
+            post: dict[str, object] = {"id": f"post-{number}", "text": text[:10_000], "lang": lang}
             if chance.random() < 0.4:
                 post["image_url"] = chance.choices(addresses, weights)[0]
             broken = 0.3 if BROKEN_PRODUCER[0] <= at < BROKEN_PRODUCER[1] else 0.004

@@ -56,6 +56,7 @@ DOORS_OF_THE_MODEL = {
         "posts.record",
         "posts.refusals",
         "predictor",
+        "text.languages",
         "text.reading",
     )
 }

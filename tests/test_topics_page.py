@@ -3,13 +3,14 @@
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from worker.errors import DeadReason
 from worker.messages.samples import topic_samples
 from worker.messages.topics import worker_topics
-from worker.messages.wire import DeadLetterHeaders, ImageStatus
+from worker.messages.wire import DeadLetterHeaders, ImageStatus, UntaggedReason
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,11 @@ def test_only_what_is_compacted_is_said_to_be() -> None:
         row.split("`")[1]: "compacted" in row for row in TEXT.splitlines() if row.startswith(("| `posts", "| `ent"))
     }
     assert rows == {topic.name: topic.compacted for topic in worker_topics(Settings.load({}))}
+
+
+@pytest.mark.parametrize("reason", get_args(UntaggedReason))
+def test_the_page_says_why_a_post_may_be_left_untagged(reason: str) -> None:
+    assert f'`"untagged": "{reason}"`' in TEXT
 
 
 def test_messages_on_the_page_are_samples() -> None:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
+from mner_model.text.languages import ISO_639_1
 from worker.allowed_hosts import is_entry
 
 TOPIC_MAX_CHARACTERS = 249
@@ -57,6 +58,13 @@ def _hosts(names: tuple[str, ...]) -> tuple[str, ...]:
     return lowered
 
 
+def _languages(codes: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [code for code in codes if code.lower() not in ISO_639_1]
+    expected = "two-letter codes of ISO 639-1 such as en or pt, with commas between; no such code: "
+    _check("languages", expected + ", ".join(map(repr, unknown)), not unknown)
+    return tuple(dict.fromkeys(code.lower() for code in codes))
+
+
 def _redis_url(secret: SecretStr) -> SecretStr:
     try:
         url = urlsplit(secret.get_secret_value())
@@ -72,6 +80,7 @@ Topic = Annotated[str, AfterValidator(_topic)]
 Device = Annotated[str, AfterValidator(_device)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_hosts)]
+Languages = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_languages)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Ports = Annotated[tuple[Port, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

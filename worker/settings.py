@@ -24,6 +24,7 @@ from worker.setting_types import (
     Device,
     EmptyIsNone,
     Hosts,
+    Languages,
     Ports,
     RedisUrl,
     Seconds,
@@ -63,6 +64,12 @@ class Settings(BaseModel):
         "entities", "", "Topic of entity records; mentions go to those named after it: .per, .loc, .org, .misc."
     )
     dead_topic: Topic = _setting("posts.dead", "", "Topic of posts that could not be answered.")
+    languages: Languages = _setting(
+        "",
+        "code, …",
+        "Languages whose posts are tagged, as two-letter codes (ISO 639-1) separated by commas; empty: all. A post "
+        "that names no language is always tagged.",
+    )
     include_text: bool = _setting(True, "", "Whether entity records carry the post's text.")
     image_effect: bool = _setting(
         False, "", "Whether mentions say what the image did to their confidence; costs a second pass of the model."

@@ -97,11 +97,11 @@ SERVICE: list[Panel] = [
     timeseries(
         "Throughput by outcome",
         (12, 8),
-        "Posts a second: tagged, passed on as deleted, or made a dead letter.",
+        "Posts a second: tagged, left untagged for their language, passed on as deleted, or made a dead letter.",
         "suffix:posts/s",
         (total(POSTS, by="outcome"), "{{outcome}}"),
         stacked=True,
-        colors={"tagged": GREEN, "deleted": BLUE, "dead": RED},
+        colors={"tagged": GREEN, "untagged": GREY, "deleted": BLUE, "dead": RED},
     ),
     timeline(
         "Alerts",
@@ -243,6 +243,24 @@ FOUND: list[Panel] = [
         "broker's doing, all others the senders'.",
         "suffix:posts/s",
         (occurring("mner_dead_letters_total", "reason"), "{{reason}}"),
+        stacked=True,
+    ),
+    timeseries(
+        "Posts by language",
+        (12, 7),
+        "Posts a second that got a record, by the language that they name: none, they name none; other, one that no "
+        "tagger learns. Those that MNER_LANGUAGES leaves untagged are among them.",
+        "suffix:posts/s",
+        (occurring("mner_language_posts_total", "language"), "{{language}}"),
+        stacked=True,
+    ),
+    timeseries(
+        "Mentions by language",
+        (12, 7),
+        "Mentions a second, by the language that their post names. A language with many posts and hardly a mention is "
+        "one that the model does not know.",
+        "suffix:/s",
+        (occurring("mner_language_mentions_total", "language"), "{{language}}"),
         stacked=True,
     ),
 ]

@@ -6,7 +6,8 @@ from enum import StrEnum
 class ImageStatus(StrEnum):
     """What became of a post's image: the closed list behind the record's `image.status`.
 
-    To a model that reads no images every image is absent, and the record's `image.reason` says so.
+    To a model that reads no images, and in a post that is not tagged, every image is absent, and the record's
+    `image.reason` says so.
     """
 
     ABSENT = "absent"

@@ -68,7 +68,7 @@ class Post(Message):
         json_schema_extra=_empty_too,
     )
     lang: Annotated[Language | None, _EmptyIsNone] = Field(
-        default=None, description="The language of the text, a BCP 47 tag; empty: not known."
+        default=None, description="The language of the text, a BCP 47 tag; empty or und: not known."
     )
 
     @property

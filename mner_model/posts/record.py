@@ -14,6 +14,7 @@ from mner_model.posts.post import Identifier, Message, Post
 from mner_model.posts.predicted_entity import PredictedEntity
 
 EntityType = Literal["PER", "LOC", "ORG", "MISC"]
+UntaggedReason = Literal["language"]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Change = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 _FRACTION_DIGITS = 4
@@ -51,9 +52,9 @@ class ImageReport(Message):
     )
 
     @classmethod
-    def unread(cls, post: Post) -> Self:
-        """Of a model that reads no images: absent in either case, with the reason where the post has one."""
-        return cls(status=ImageStatus.ABSENT, reason="the model reads no images" if post.has_image else None)
+    def unread(cls, post: Post, reason: str = "the model reads no images") -> Self:
+        """Where nobody reads images: absent in either case, with the reason where the post has one."""
+        return cls(status=ImageStatus.ABSENT, reason=reason if post.has_image else None)
 
 
 class ModelReport(Message):
@@ -73,10 +74,15 @@ class EntityRecord(Message):
         default=None, description="The post's text as received; a setting leaves it out.", repr=False
     )
     entities: tuple[Entity, ...] = Field(description="The mentions, in order of their start.")
+    untagged: UntaggedReason | None = Field(
+        default=None,
+        description="Why nobody looked for mentions; absent where the post was tagged. language: the worker's settings "
+        "leave its language out.",
+    )
     image: ImageReport = Field(description="What became of the image.")
-    model: ModelReport = Field(description="The model that tagged.")
+    model: ModelReport = Field(description="The model that tagged; where `untagged` is there, the one that would have.")
     created_at: Timestamp = Field(description="When it was posted, or else the broker's timestamp.")
-    tagged_at: Timestamp = Field(description="When it was tagged.")
+    tagged_at: Timestamp = Field(description="When it was tagged, or passed on untagged.")
 
 
 def entity_record(
@@ -87,8 +93,9 @@ def entity_record(
     image: ImageReport,
     model: ModelReport,
     created_at: datetime,
+    untagged: UntaggedReason | None = None,
 ) -> EntityRecord:
-    """The record of one post, tagged now; fractions with four digits."""
+    """The record of one post, tagged now, or left untagged for a reason; fractions with four digits."""
     entities = tuple(
         Entity(
             id=entity_id(post_id, entity.start, entity.end, entity.type, model.fingerprint),
@@ -109,6 +116,7 @@ def entity_record(
         post_id=post_id,
         text=text,
         entities=entities,
+        untagged=untagged,
         image=image,
         model=model,
         created_at=created_at,

@@ -38,6 +38,12 @@ def test_its_metrics_and_their_label_values_are_the_workers():
             assert value in exposed[name][label]
 
 
+def test_it_names_every_value_of_the_label_language() -> None:
+    [sentence] = re.findall(r"^`language` is one of .*?\.$", PAGE, re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`([a-z]+)`", sentence)) - {"language"}
+    assert named == exposed_labels()["mner_language_posts_total"]["language"]
+
+
 def options_of(words: list[str]) -> set[str]:
     """All options of the command that these words begin with; fails where there is no such command."""
     command: click.Command = cli.main

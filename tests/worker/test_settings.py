@@ -40,6 +40,7 @@ DESIGN_NAMES = [
     "IMAGE_MAX_PIXELS",
     "IMAGE_ALLOW_HOSTS",
     "IMAGE_ALLOW_PORTS",
+    "LANGUAGES",
 ]
 AUTHORITY = """\
 -----BEGIN CERTIFICATE-----
@@ -79,6 +80,7 @@ def test_an_empty_environment_gives_the_defaults_of_a_bare_start() -> None:
     assert (settings.session_timeout_s, settings.heartbeat_s, settings.rebalance_timeout_s) == (45, 3, 60)
     assert settings.image_allow_ports == (80, 443)
     assert settings.image_allow_hosts == ()
+    assert settings.languages == ()
 
 
 def test_every_name_people_script_against_exists() -> None:
@@ -91,11 +93,13 @@ def test_lists_are_separated_by_commas() -> None:
             "MNER_BROKERS": "kafka-1:9092, kafka-2:9092,[::1]:9092",
             "MNER_IMAGE_ALLOW_HOSTS": "Media.internal:8443,10.0.0.0/24,[::1]:80",
             "MNER_IMAGE_ALLOW_PORTS": "443,8443",
+            "MNER_LANGUAGES": " en , ES,pt,en,",
         }
     )
     assert settings.brokers == ("kafka-1:9092", "kafka-2:9092", "[::1]:9092")
     assert settings.image_allow_hosts == ("media.internal:8443", "10.0.0.0/24", "[::1]:80")
     assert settings.image_allow_ports == (443, 8443)
+    assert settings.languages == ("en", "es", "pt")
 
 
 def test_an_empty_value_means_none_where_none_is_possible() -> None:
@@ -133,6 +137,9 @@ def test_names_of_others_in_the_environment_are_none_of_ours() -> None:
         ("MNER_IMAGE_ALLOW_HOSTS", "http://media.internal", "without scheme"),
         ("MNER_IMAGE_ALLOW_HOSTS", "media.internal:0", "without scheme"),
         ("MNER_IMAGE_ALLOW_HOSTS", "10.0.0.300", "without scheme"),
+        ("MNER_LANGUAGES", "english", "no such code: 'english'"),
+        ("MNER_LANGUAGES", "en,xx,pt-BR", "no such code: 'xx', 'pt-BR'"),
+        ("MNER_LANGUAGES", "en;es", "with commas between"),
         ("MNER_LOG_LEVEL", "loud", "'INFO'"),
         ("MNER_CHECKPOINT", "/no/such/checkpoint", "a path that exists"),
     ],
@@ -151,6 +158,7 @@ def test_all_problems_are_reported_at_once() -> None:
         {
             "MNER_HTTP_PORT": "eighty",
             "MNER_DEVICE": "gpu",
+            "MNER_LANGUAGES": "en,english",
             "MNER_HEARTBEAT_S": "50",
             "MNER_SASL_USERNAME": "tagger",
             "MNER_BATCH_MAX_POST": "8",
@@ -161,6 +169,7 @@ def test_all_problems_are_reported_at_once() -> None:
         "MNER_DEVICE",
         "MNER_HEARTBEAT_S",
         "MNER_HTTP_PORT",
+        "MNER_LANGUAGES",
         "MNER_SASL_USERNAME",
     ]
 
@@ -264,6 +273,7 @@ def test_what_is_shown_can_be_set_again() -> None:
         "MNER_BROKERS": "a:1,b:2",
         "MNER_INCLUDE_TEXT": "false",
         "MNER_CACHE_TTL_S": "1234567.5",
+        "MNER_LANGUAGES": "EN, es",
         "MNER_BATCH_MAX_WAIT_S": "0.0000125",
     }
     settings = Settings.load(environ)

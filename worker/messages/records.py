@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol, Self
 
 from worker.errors import DeadReason, Rejected
 
-OutcomeKind = Literal["tagged", "dead", "deleted"]
+OutcomeKind = Literal["tagged", "dead", "deleted", "untagged"]
 
 
 class ConsumedRecord(Protocol):

@@ -19,6 +19,7 @@ from mner_model.posts.record import (
     EntityType,
     ImageReport,
     ModelReport,
+    UntaggedReason,
     entity_record,
 )
 from mner_model.posts.refusals import PostRefused, shown
@@ -37,6 +38,7 @@ __all__ = [
     "Message",
     "ModelReport",
     "Post",
+    "UntaggedReason",
     "dead_letter",
     "decode_post",
     "entity_record",

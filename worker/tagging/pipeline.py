@@ -16,13 +16,17 @@ from pathlib import Path
 from mner_model.checkpoints.checkpoint import default_checkpoint, folder_fingerprint
 from mner_model.errors import CheckpointError, DeviceUnavailable
 from mner_model.predictor import Prediction, Predictor
+from mner_model.text.languages import primary_subtag
 from worker.errors import DeadReason, ModelBroken, Rejected, SettingsRefused
 from worker.images.fetcher import ImageFetcher
 from worker.images.stage import PostImage
 from worker.messages.records import ConsumedRecord, Outcome, OutgoingMessage, tombstone
 from worker.messages.wire import (
+    EntityRecord,
+    ImageReport,
     ModelReport,
     Post,
+    UntaggedReason,
     dead_letter,
     decode_post,
     entity_record,
@@ -50,8 +54,16 @@ class _Deleted:
     message: OutgoingMessage
 
 
-_Decoded = Post | _Deleted | Rejected
-_Answer = tuple[Post, PostImage, Prediction | Exception] | _Deleted | Rejected
+@dataclass(frozen=True, slots=True)
+class _Untagged:
+    """A post that gets a record without being tagged: neither model nor image is asked for it."""
+
+    post: Post
+    reason: UntaggedReason
+
+
+_Decoded = Post | _Untagged | _Deleted | Rejected
+_Answer = tuple[Post, PostImage, Prediction | Exception] | _Untagged | _Deleted | Rejected
 
 
 class Pipeline:
@@ -211,9 +223,15 @@ class Pipeline:
         try:
             if record.value is None:
                 return _Deleted(tombstone(record, self._settings.entities_topic))
-            return decode_post(record.key, record.value)
+            post = decode_post(record.key, record.value)
+            return post if self._is_wanted(post) else _Untagged(post, "language")
         except Rejected as rejected:
             return rejected
+
+    def _is_wanted(self, post: Post) -> bool:
+        """Whether its language is to be tagged; nothing is known of a post that names none, so it is."""
+        language, wanted = primary_subtag(post.lang), self._settings.languages
+        return not wanted or language is None or language in wanted
 
     def _outcome(self, model: ModelReport, record: ConsumedRecord, answer: _Answer) -> Outcome:
         try:
@@ -227,6 +245,8 @@ class Pipeline:
                 return Outcome(record, (message,), "deleted")
             case Rejected():
                 return self._dead(record, answer.reason, answer.detail)
+            case _Untagged(post, reason):
+                return self._untagged(model, record, post, reason)
             case (post, image, Prediction() as prediction):
                 return self._tagged(model, record, post, image, prediction)
             case (_, _, error):
@@ -235,20 +255,39 @@ class Pipeline:
     def _tagged(
         self, model: ModelReport, record: ConsumedRecord, post: Post, image: PostImage, prediction: Prediction
     ) -> Outcome:
-        answer = entity_record(
-            post.id,
-            post.text if self._settings.include_text else None,
-            prediction.entities,
-            image=image.report,
-            model=model,
-            created_at=post.created_at or from_milliseconds(record.timestamp),
-        )
+        answer = self._record(model, record, post, image.report, prediction)
         self.metrics.image(image.report.status)
         for entity in answer.entities:
             self.metrics.mention(entity.type)
         topic = self._settings.entities_topic
         mentions = (mention_message(mention, topic) for mention in mentions_of(answer))
         return Outcome(record, (record_message(answer, topic), *mentions), "tagged")
+
+    def _untagged(self, model: ModelReport, record: ConsumedRecord, post: Post, reason: UntaggedReason) -> Outcome:
+        image = ImageReport.unread(post, "the post is not tagged")
+        answer = self._record(model, record, post, image, Prediction(()), reason)
+        return Outcome(record, (record_message(answer, self._settings.entities_topic),), "untagged")
+
+    def _record(
+        self,
+        model: ModelReport,
+        record: ConsumedRecord,
+        post: Post,
+        image: ImageReport,
+        prediction: Prediction,
+        untagged: UntaggedReason | None = None,
+    ) -> EntityRecord:
+        answer = entity_record(
+            post.id,
+            post.text if self._settings.include_text else None,
+            prediction.entities,
+            image=image,
+            model=model,
+            created_at=post.created_at or from_milliseconds(record.timestamp),
+            untagged=untagged,
+        )
+        self.metrics.record(post.lang, len(answer.entities))
+        return answer
 
     def _dead(self, record: ConsumedRecord, reason: DeadReason, detail: str) -> Outcome:
         self.metrics.dead_letter(reason)

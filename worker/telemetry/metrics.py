@@ -21,6 +21,7 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from mner_model.posts.image_status import ImageStatus
+from mner_model.text.languages import TAGGED_LANGUAGES, primary_subtag
 from worker.errors import DeadReason
 from worker.messages.records import OutcomeKind
 from worker.messages.wire import EntityType
@@ -33,6 +34,10 @@ ModelRole = Literal["live", "shadow"]
 ReloadResult = Literal["swapped", "refused"]
 ShadowOutcome = Literal["compared", "dropped", "failed"]
 ShadowVerdict = Literal["both", "live_only", "shadow_only"]
+
+OTHER_LANGUAGE, NO_LANGUAGE = "other", "none"
+# Strangers name languages as they like: a series for each would have no end.
+LANGUAGES = (*TAGGED_LANGUAGES, OTHER_LANGUAGE, NO_LANGUAGE)
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 STAGE_SECONDS = (0.0001, 0.00025, 0.0005, *SECONDS)  # decoding a post takes less than a millisecond
@@ -66,6 +71,16 @@ class Metrics:
         self._posts = {kind: posts.labels(kind) for kind in get_args(OutcomeKind)}
         mentions = self.counter("mentions_total", "Mentions found, by type.", "type")
         self._mentions = {entity_type: mentions.labels(entity_type) for entity_type in get_args(EntityType)}
+        language_posts = self.counter(
+            "language_posts_total",
+            "Posts that got a record, tagged or not, by the language that they name.",
+            "language",
+        )
+        self._language_posts = {language: language_posts.labels(language) for language in LANGUAGES}
+        language_mentions = self.counter(
+            "language_mentions_total", "Mentions found, by the language that their post names.", "language"
+        )
+        self._language_mentions = {language: language_mentions.labels(language) for language in LANGUAGES}
         dead_letters = self.counter("dead_letters_total", "Posts sent to the dead-letter topic, by reason.", "reason")
         self._dead_letters = {reason: dead_letters.labels(reason.value) for reason in DeadReason}
         images = self.counter("images_total", "Posts tagged, by what became of their image.", "status")
@@ -134,6 +149,16 @@ class Metrics:
     def mention(self, entity_type: EntityType) -> None:
         """One mention was found."""
         self._mentions[entity_type].inc()
+
+    def record(self, lang: str | None, mentions: int) -> None:
+        """One record was made, with so many mentions, of a post with this language tag (BCP 47; None: with none)."""
+        language = primary_subtag(lang)
+        if language is None:
+            language = NO_LANGUAGE
+        elif language not in TAGGED_LANGUAGES:
+            language = OTHER_LANGUAGE
+        self._language_posts[language].inc()
+        self._language_mentions[language].inc(mentions)
 
     def dead_letter(self, reason: DeadReason) -> None:
         """One post became a dead letter."""

@@ -83,7 +83,7 @@ class Terminal:
         self._console.print(head)
         if record.text:
             self._console.print(Padding(marked(record.text, record.entities), (0, 0, 0, 2)))
-        self._console.print(Padding(_mentions(record.entities, self._console.width - 2), (0, 0, 1, 2)))
+        self._console.print(Padding(_found(record, self._console.width - 2), (0, 0, 1, 2)))
 
     def deleted(self, key: bytes, *, published_at: datetime | None = None) -> None:
         """One line."""
@@ -142,10 +142,15 @@ def _printable_character(character: str) -> str:
     return "\ufffd" if unsafe else character
 
 
+def _found(record: EntityRecord, width: int) -> Text:
+    """The mentions, or why there are none."""
+    if record.untagged:
+        return Text(f"not tagged: {record.untagged}", "dim")
+    return _mentions(record.entities, width) if record.entities else Text("no names", "dim")
+
+
 def _mentions(entities: tuple[Entity, ...], width: int) -> Text:
     """Type, name, confidence and the image's effect on it where known, broken between mentions and not within them."""
-    if not entities:
-        return Text("no names", "dim")
     mentions = [_mention(entity) for entity in entities]
     line = mentions[0]
     lines = [line]

@@ -666,6 +666,14 @@ async def test_answers_are_counted_when_they_are_confirmed(lab):
     assert lab.delivery.oldest_open_s() == 0
 
 
+async def test_a_post_that_is_left_untagged_is_done_when_its_record_is_confirmed_and_counted_as_such(lab):
+    lab.pipeline.answer = lambda records: [replace(answer(record), kind="untagged") for record in records]
+    await lab.delivery.accept(fetch(0, 3))
+    await lab.delivery.drain(AT_ONCE)
+    assert lab.source.committed(ZERO) == 3
+    assert lab.registry().get_sample_value("mner_posts_total", {"outcome": "untagged"}) == 3
+
+
 # All of it at once
 
 

@@ -106,6 +106,7 @@ def full_record(**changes: Any) -> EntityRecord:
                 image_effect=-0.5,
             ),
         ),
+        "untagged": "language",
         "image": ImageReport(status=ImageStatus.USED, digest="d", cached=True, reason="r"),
         "model": ModelReport(name="default", fingerprint="f"),
         "created_at": NOW,
@@ -114,9 +115,13 @@ def full_record(**changes: Any) -> EntityRecord:
     return EntityRecord(**(fields | changes))
 
 
+def sparse_record() -> EntityRecord:
+    return full_record(text=None, entities=(), untagged=None, image=ImageReport(status=ImageStatus.ABSENT))
+
+
 @pytest.mark.parametrize(
     "record",
-    [full_record(), full_record(text=None, entities=(), image=ImageReport(status=ImageStatus.ABSENT))],
+    [full_record(), sparse_record()],
     ids=["full", "sparse"],
 )
 def test_what_is_sent_satisfies_its_schema(record: EntityRecord) -> None:
@@ -132,14 +137,14 @@ def test_a_schema_knows_every_field_that_is_sent() -> None:
 
 
 def test_a_schema_requires_all_that_is_always_sent() -> None:
-    sparse = full_record(text=None, entities=(), image=ImageReport(status=ImageStatus.ABSENT))
-    assert set(SCHEMAS["entity_record"]["required"]) == json.loads(sparse.encode()).keys()
+    assert set(SCHEMAS["entity_record"]["required"]) == json.loads(sparse_record().encode()).keys()
 
 
 def test_the_closed_lists_are_in_the_schemas() -> None:
     assert SCHEMAS["dead_letter_headers"]["$defs"]["DeadReason"]["enum"] == [*DeadReason]
     assert SCHEMAS["entity_record"]["$defs"]["ImageStatus"]["enum"] == [*ImageStatus]
     assert SCHEMAS["mention"]["properties"]["type"]["enum"] == ["PER", "LOC", "ORG", "MISC"]
+    assert SCHEMAS["entity_record"]["properties"]["untagged"]["const"] == "language"
 
 
 # Published

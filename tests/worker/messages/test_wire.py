@@ -86,6 +86,7 @@ records = st.builds(
     revision=st.integers(1, 2**60),
     text=st.none() | texts,
     entities=st.lists(entities, max_size=3).map(tuple),
+    untagged=st.none() | st.just("language"),
     image=st.builds(
         ImageReport,
         status=st.sampled_from(ImageStatus),
@@ -324,6 +325,21 @@ def test_what_the_image_did_is_written_with_four_digits_and_only_where_it_is_kno
     for message in (record, *mentions_of(record)):
         assert (b"image_effect" in message.encode()) is (written is not None)
         assert written is None or f'"image_effect":{written}'.encode() in message.encode()
+
+
+def test_a_record_says_why_its_post_was_not_tagged_and_nothing_where_it_was() -> None:
+    model, moon = ModelReport(name="default", fingerprint="f"), Post(id="7", text="", image_data=b"a picture")
+    image = ImageReport.unread(moon, "nobody looked")
+    record = entity_record("7", None, (), image=image, model=model, created_at=NOW, untagged="language")
+    told = json.loads(record.encode())
+    assert (told["untagged"], told["entities"]) == ("language", [])
+    assert told["image"] == {"status": "absent", "reason": "nobody looked"}
+    assert "untagged" not in json.loads(one_record().encode())
+
+
+def test_a_record_with_another_reason_is_refused() -> None:
+    with pytest.raises(ValidationError, match="untagged"):
+        EntityRecord.model_validate(one_record().model_dump() | {"schema": 1, "untagged": "weather"})
 
 
 @pytest.mark.parametrize("effect", [-1.01, 1.01, float("nan")])

@@ -212,12 +212,95 @@ def test_no_records_give_no_outcomes() -> None:
     assert asyncio.run(answers()) == []
 
 
+class Untouched(CapitalsAreNames):
+    """Fails where anything is asked of it."""
+
+    def tokenize(self, text: str) -> Tokens:
+        raise AssertionError(f"asked to tokenize {text!r}")
+
+    def predict(self, documents: Sequence[Document], max_tokens: int, image_effect: bool) -> list[Prediction]:
+        raise AssertionError(f"asked to tag {len(documents)} posts")
+
+
+ENGLISH_AND_PORTUGUESE = {"MNER_LANGUAGES": "en,pt"}
+
+
+async def test_a_post_in_another_language_gets_a_record_that_says_so_and_costs_no_call_of_the_model() -> None:
+    other = post("p", "Oslo", lang="nb", created_at="2026-01-02T03:04:05Z")
+    async with running(ENGLISH_AND_PORTUGUESE, Untouched) as pipeline:
+        [outcome] = await pipeline.process([other])
+    [message] = outcome.messages
+    record = json.loads(message.value or b"")
+    assert (outcome.kind, message.topic, message.key) == ("untagged", "entities", b"p")
+    assert (record["untagged"], record["entities"], record["image"]) == ("language", [], {"status": "absent"})
+    assert (record["post_id"], record["revision"], record["text"]) == ("p", 1, "Oslo")
+    assert (record["created_at"], record["model"]["name"]) == ("2026-01-02T03:04:05.000Z", "capitals")
+
+
+async def test_a_setting_leaves_the_text_of_an_untagged_post_out_too() -> None:
+    [outcome] = await answers(post("p", "Oslo", lang="nb"), environ=ENGLISH_AND_PORTUGUESE | {"MNER_INCLUDE_TEXT": "0"})
+    assert "text" not in json.loads(outcome.messages[0].value or b"")
+
+
+@pytest.mark.parametrize("lang", ["en", "EN", "en-GB", "pt", "pt-BR", "PT-br", "und", "und-Latn", "", None])
+async def test_a_post_is_tagged_in_a_language_that_is_asked_for_or_where_it_names_none(lang: str | None) -> None:
+    [outcome] = await answers(post("p", "Oslo", lang=lang), environ=ENGLISH_AND_PORTUGUESE)
+    record = json.loads(outcome.messages[0].value or b"")
+    assert outcome.kind == "tagged"
+    assert ("untagged" in record, len(record["entities"])) == (False, 1)
+
+
+@pytest.mark.parametrize("lang", ["es", "ES-419", "fil", "enm", "x-klingon"])
+async def test_a_post_in_any_other_language_is_not_tagged_and_without_the_setting_it_is(lang: str) -> None:
+    for environ, kind in ((ENGLISH_AND_PORTUGUESE, "untagged"), ({"MNER_LANGUAGES": ""}, "tagged")):
+        [outcome] = await answers(post("p", "Oslo", lang=lang), environ=environ)
+        assert outcome.kind == kind
+
+
+async def test_a_post_that_is_no_post_is_a_dead_letter_in_any_language() -> None:
+    [outcome] = await answers(Record(b'{"id": "p", "text": "", "lang": "nb"}', b"p"), environ=ENGLISH_AND_PORTUGUESE)
+    assert outcome.kind == "dead"
+
+
+async def test_the_image_of_an_untagged_post_is_neither_fetched_nor_decoded_and_the_record_says_why() -> None:
+    sources = {"image_url": "https://example.org/a.png"}, {"image_data": "AAAA"}
+    records = [replace(post("p", "Oslo", lang="nb", **source), offset=at) for at, source in enumerate(sources)]
+    records.append(replace(post("late", "Oslo", lang="en", **sources[0]), offset=2))
+    images = LateImages("late")
+    async with running_with(images, ENGLISH_AND_PORTUGUESE) as pipeline:
+        outcomes = await pipeline.process(records)
+    assert images.asked == ["late"]
+    told = [json.loads(outcome.messages[0].value or b"")["image"] for outcome in outcomes]
+    assert told[0] == told[1] == {"status": "absent", "reason": "the post is not tagged"}
+
+
+async def test_an_untagged_post_keeps_its_place_behind_an_earlier_version_whose_image_is_late() -> None:
+    records = [post("late", "Oslo", lang="en"), post("late", "Oslo", lang="nb"), post("b", "Lima", lang="nb")]
+    records = [replace(record, offset=number) for number, record in enumerate(records)]
+    async with running_with(LateImages("late"), ENGLISH_AND_PORTUGUESE) as pipeline:
+        assert await parts(pipeline, records) == [[2], [0, 1]]
+
+
+async def test_untagged_posts_are_in_their_order_among_all_others() -> None:
+    records = [
+        post("a", "Oslo", lang="nb"),
+        post("b", "Oslo", lang="en"),
+        Record(b"{"),
+        post("c", "Oslo", lang="fi"),
+        Record(None, b"d"),
+    ]
+    outcomes = await answers(*records, environ=ENGLISH_AND_PORTUGUESE)
+    assert [outcome.record for outcome in outcomes] == records
+    assert [outcome.kind for outcome in outcomes] == ["untagged", "tagged", "dead", "untagged", "deleted"]
+
+
 RECORDS = st.lists(
     st.one_of(
         st.binary(max_size=40).map(lambda value: Record(value, None)),
         st.text(max_size=30).map(lambda text: Record(json.dumps({"id": "p", "text": text}).encode(), b"p")),
         st.just(Record(None, b"gone")),
         st.just(post("n", "the Nile")),
+        st.just(post("nb", "Oslo", lang="nb")),
     ),
     max_size=12,
 )
@@ -226,7 +309,7 @@ RECORDS = st.lists(
 @settings(deadline=None, max_examples=30)
 @given(RECORDS)
 def test_every_record_is_answered_in_order(records: list[Record]) -> None:
-    outcomes = asyncio.run(answers(*records))
+    outcomes = asyncio.run(answers(*records, environ=ENGLISH_AND_PORTUGUESE))
     assert [outcome.record for outcome in outcomes] == records
     assert all(outcome.messages for outcome in outcomes)
 
@@ -236,8 +319,10 @@ class LateImages:
 
     def __init__(self, *late: str) -> None:
         self._late = late
+        self.asked: list[str] = []
 
     async def as_ready(self, posts: Mapping[int, Post]) -> AsyncGenerator[dict[int, PostImage], None]:
+        self.asked += [post.id for post in posts.values()]
         yield {number: NO_IMAGE for number, post in posts.items() if post.id not in self._late}
         for name in self._late:
             yield {number: NO_IMAGE for number, post in posts.items() if post.id == name}
@@ -247,8 +332,8 @@ class LateImages:
 
 
 @asynccontextmanager
-async def running_with(images: LateImages) -> AsyncIterator[Pipeline]:
-    async with running() as pipeline:
+async def running_with(images: LateImages, environ: dict[str, str] | None = None) -> AsyncIterator[Pipeline]:
+    async with running(environ) as pipeline:
         pipeline._live.current._images = cast("ImageStage", images)
         try:
             yield pipeline
@@ -311,6 +396,30 @@ async def test_what_happened_is_counted() -> None:
     assert counted['mner_dead_letters_total{reason="not_json"}'] == 1
     assert counted['mner_stage_seconds_count{stage="tag"}'] == 1
     assert counted['mner_stage_seconds_count{stage="queue"}'] == 1
+
+
+async def test_records_and_mentions_are_counted_by_language_those_left_untagged_too_and_dead_letters_are_not() -> None:
+    records = [
+        post("a", "Oslo or Lima", lang="en-GB"),
+        post("b", "Oslo", lang="sv"),
+        post("c", "Oslo", lang="de"),
+        post("d", "Oslo"),
+        post("e", "the Nile", lang="pt"),
+        Record(b"{"),
+        Record(None, b"f"),
+    ]
+    async with running(ENGLISH_AND_PORTUGUESE) as pipeline:
+        await pipeline.process(records)
+    counted = values("mner_language_", pipeline.metrics)
+    assert {name: count for name, count in counted.items() if count} == {
+        'mner_language_posts_total{language="en"}': 1,
+        'mner_language_mentions_total{language="en"}': 2,
+        'mner_language_posts_total{language="other"}': 1,
+        'mner_language_posts_total{language="de"}': 1,
+        'mner_language_posts_total{language="none"}': 1,
+        'mner_language_mentions_total{language="none"}': 1,
+    }
+    assert sum(values("mner_images_total", pipeline.metrics).values()) == 2, "of posts that were tagged"
 
 
 async def test_that_no_redis_is_configured_is_said_once_though_models_are_loaded_again(

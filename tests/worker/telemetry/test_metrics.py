@@ -7,6 +7,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from mner_model.posts.image_status import ImageStatus
+from mner_model.text.languages import TAGGED_LANGUAGES
 from worker.errors import DeadReason
 from worker.messages.records import OutcomeKind
 from worker.messages.wire import EntityType
@@ -26,6 +27,8 @@ def sample(metrics: Metrics, name: str, /, **labels: str) -> float | None:
         ("mentions_total", "type", get_args(EntityType)),
         ("dead_letters_total", "reason", [*DeadReason]),
         ("images_total", "status", [*ImageStatus]),
+        ("language_posts_total", "language", [*TAGGED_LANGUAGES, "other", "none"]),
+        ("language_mentions_total", "language", [*TAGGED_LANGUAGES, "other", "none"]),
     ],
 )
 def test_every_series_of_a_closed_label_exists_at_0(name: str, label: str, values: list[str]) -> None:
@@ -86,6 +89,38 @@ def test_events_are_counted_under_their_label() -> None:
     assert sample(metrics, "cache_requests_total", tier="redis", result="hit") == 7
     assert sample(metrics, "batch_posts_sum") == 48
     assert sample(metrics, "batch_padding_ratio_sum") == 0.25
+
+
+@pytest.mark.parametrize(
+    ("lang", "label"),
+    [
+        ("en", "en"),
+        ("EN-gb", "en"),
+        ("pt-BR", "pt"),
+        ("in", "id"),
+        ("sv", "other"),
+        ("x-klingon", "other"),
+        ("none", "other"),
+        ("und", "none"),
+        ("", "none"),
+        (None, "none"),
+    ],
+)
+def test_a_record_counts_under_its_language_with_its_mentions(lang: str | None, label: str) -> None:
+    metrics = Metrics()
+    metrics.record(lang, 3)
+    metrics.record(lang, 0)
+    assert sample(metrics, "language_posts_total", language=label) == 2
+    assert sample(metrics, "language_mentions_total", language=label) == 3
+
+
+def test_no_language_that_a_stranger_names_makes_a_series_of_its_own() -> None:
+    metrics = Metrics()
+    series = len(metrics.render()[0].splitlines())
+    for lang in ("sv", "tlh", "x-one", "x-two", "zz", "none", "other"):
+        metrics.record(lang, 1)
+    assert sample(metrics, "language_posts_total", language="other") == 7
+    assert len(metrics.render()[0].splitlines()) == series
 
 
 def test_gauges_say_how_things_stand() -> None:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from worker.messages.records import Place
-from worker.messages.wire import Entity, EntityRecord, EntityType, ImageReport, ImageStatus, ModelReport
+from worker.messages.wire import Entity, EntityRecord, EntityType, ImageReport, ImageStatus, ModelReport, UntaggedReason
 from worker.watch.dead.letter import DeadLetter
 from worker.watch.reading_start import parse_start
 from worker.watch.record_view import JsonLines, Terminal, printable
@@ -36,11 +36,18 @@ def entity(
     )
 
 
-def record(text: str, *entities: Entity, image: ImageStatus = ImageStatus.ABSENT, reason: str | None = None) -> bytes:
+def record(
+    text: str,
+    *entities: Entity,
+    image: ImageStatus = ImageStatus.ABSENT,
+    reason: str | None = None,
+    untagged: UntaggedReason | None = None,
+) -> bytes:
     return EntityRecord(
         post_id="p1",
         text=text,
         entities=entities,
+        untagged=untagged,
         image=ImageReport(status=image, reason=reason),
         model=ModelReport(name="m", fingerprint="0"),
         created_at=NOW,
@@ -145,6 +152,13 @@ def test_the_legend_comes_once_before_the_first_post() -> None:
 def test_a_text_without_mentions_or_without_text_is_shown_too() -> None:
     assert "no names" in on_terminal(record("nothing here"))
     assert "p1" in on_terminal(record(""))
+
+
+def test_a_post_that_nobody_looked_for_names_in_does_not_say_that_it_has_none() -> None:
+    shown = on_terminal(record("Hallo Welt", untagged="language"))
+    assert "Hallo Welt" in shown
+    assert "not tagged: language" in shown
+    assert "no names" not in shown
 
 
 def test_an_image_that_was_not_used_says_why() -> None:

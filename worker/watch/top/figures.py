@@ -64,6 +64,8 @@ class Figures:
     has_rates: bool
     """Whether there was an interval to tell by."""
     posts_per_s: Mapping[str, float]
+    language_posts_per_s: Mapping[str, float]
+    """Of those that got a record."""
     latency_s: Quantiles
     stages_s: Mapping[str, Quantiles]
     batch_posts: float | None
@@ -81,6 +83,7 @@ class Figures:
     """Since the workers' start, by reason."""
     dead_letters_per_s: Mapping[str, float]
     mentions_per_s: Mapping[str, float]
+    language_mentions_per_s: Mapping[str, float]
     model_reloads: Mapping[str, float]
     """Since the workers' start, by result; of the live model."""
     gpu_memory_bytes: float | None
@@ -122,6 +125,7 @@ def figures(readings: Sequence[Reading], at: datetime) -> Figures:
         workers=[_worker(reading) for reading in readings],
         has_rates=bool(changes),
         posts_per_s=rates("mner_posts_total", "outcome"),
+        language_posts_per_s=rates("mner_language_posts_total", "language"),
         latency_s=_quantiles(change, "mner_post_latency_seconds", QUANTILES),
         stages_s={
             stage: _quantiles(change, "mner_stage_seconds", STAGE_QUANTILES, stage=stage)
@@ -141,6 +145,7 @@ def figures(readings: Sequence[Reading], at: datetime) -> Figures:
         dead_letters=now.by("mner_dead_letters_total", "reason"),
         dead_letters_per_s=rates("mner_dead_letters_total", "reason"),
         mentions_per_s=rates("mner_mentions_total", "type"),
+        language_mentions_per_s=rates("mner_language_mentions_total", "language"),
         model_reloads=now.by("mner_model_reloads_total", "result", model="live"),
         gpu_memory_bytes=now.total("mner_gpu_memory_bytes") if now.has("mner_gpu_memory_bytes") else None,
         shadow=_shadow(now, change, rates("mner_shadow_posts_total", "outcome")),

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from worker.telemetry.metrics import NO_LANGUAGE
 from worker.watch.record_view import TYPE_COLOURS, printable
 from worker.watch.top.figures import Figures, Quantiles, Shadow
 
@@ -46,7 +47,10 @@ def table(figures: Figures) -> RenderableType:
     if not figures.answering:
         return grid
     grid.add_row("", "")
-    grid.add_row("posts/s", _named(_rates(figures.posts_per_s, figures.has_rates), bad=("dead",)))
+    outcomes = _rates(figures.posts_per_s, figures.has_rates, "tagged", "dead", "deleted")
+    grid.add_row("posts/s", _named(outcomes, bad=("dead",)))
+    if _are_named(figures.language_posts_per_s):
+        grid.add_row("  by language", _languages(figures.language_posts_per_s))
     grid.add_row("post to record", _named(_times(figures.latency_s)))
     if figures.stages_s:
         grid.add_row("stages", _stages(figures.stages_s))
@@ -59,6 +63,8 @@ def table(figures: Figures) -> RenderableType:
     grid.add_row("cache hits", _named({tier: _share(ratio) for tier, ratio in figures.cache_hit_ratio.items()}))
     grid.add_row("images/s", _named(_rates(figures.images_per_s, figures.has_rates, "absent", "used")))
     grid.add_row("mentions/s", _mentions(figures))
+    if _are_named(figures.language_mentions_per_s):
+        grid.add_row("  by language", _languages(figures.language_mentions_per_s))
     grid.add_row("dead letters", _dead_letters(figures))
     if any(figures.model_reloads.values()):
         grid.add_row("model reloads", _reloads(figures.model_reloads))
@@ -116,6 +122,17 @@ def _lag(lag: Mapping[str, float]) -> Text:
 def _mentions(figures: Figures) -> Text:
     rates = _rates(figures.mentions_per_s, figures.has_rates, *TYPE_COLOURS)
     return _named(rates, colours={str(name): colour for name, colour in TYPE_COLOURS.items()})
+
+
+def _are_named(rates: Mapping[str, float]) -> bool:
+    """Whether posts say their language: where none does there is nothing to tell apart."""
+    return any(rate for language, rate in rates.items() if language != NO_LANGUAGE)
+
+
+def _languages(rates: Mapping[str, float]) -> Text:
+    """Those that occur, the most frequent first."""
+    occurring = sorted((language for language in rates if rates[language]), key=lambda language: -rates[language])
+    return _named({language: f"{rates[language]:,.1f}" for language in occurring})
 
 
 def _dead_letters(figures: Figures) -> Text:

@@ -50,6 +50,14 @@ def test_rates_of_workers_add_up_each_over_its_own_time() -> None:
     assert told.posts_per_s["dead"] == pytest.approx(1 / 5)
 
 
+def test_languages_have_rates_of_posts_and_of_mentions() -> None:
+    worker = Worker()
+    worker.metrics.record("pt-BR", 3)
+    told = figures([worker.reading(2.0)], NOW).as_json()
+    assert (told["language_posts_per_s"]["pt"], told["language_mentions_per_s"]["pt"]) == (0.5, 1.5)
+    assert (told["language_posts_per_s"]["other"], told["language_mentions_per_s"]["none"]) == (0, 0)
+
+
 def test_before_there_is_an_interval_there_are_gauges_and_no_rates() -> None:
     metrics = Metrics()
     metrics.open_posts(7, 1.5)

@@ -55,6 +55,35 @@ def test_every_figure_of_a_busy_worker_is_shown_with_its_name() -> None:
     assert [figure for figure in expected if figure not in text.replace("\u00a0", " ")] == []
 
 
+def worker_of(*langs: str | None) -> Reading:
+    """A worker that made a record of two mentions for each of these languages, in two seconds."""
+    metrics = Metrics()
+    before = Scrape(metrics.render()[0].decode())
+    for lang in langs:
+        metrics.record(lang, 2)
+    now = Scrape(metrics.render()[0].decode())
+    return Reading("one", now, now.since(before), 2.0)
+
+
+def test_languages_are_told_apart_the_most_frequent_first_and_those_that_do_not_occur_left_out() -> None:
+    lines = [line.split(maxsplit=2) for line in shown(worker_of("es", "en", "en", "sv", None)).splitlines()]
+    rows = [rest[0].rstrip() for by, language, *rest in (line for line in lines if len(line) == 3) if by == "by"]
+    assert rows == ["en 1.0   es 0.5   other 0.5   none 0.5", "en 2.0   es 1.0   other 1.0   none 1.0"]
+
+
+def test_where_no_post_names_a_language_there_is_nothing_to_tell_apart() -> None:
+    assert "by language" not in shown(worker_of(None, "und"))
+
+
+def test_posts_left_untagged_are_shown_where_there_are_any() -> None:
+    assert "untagged" not in shown(busy_worker())
+    metrics = Metrics()
+    before = Scrape(metrics.render()[0].decode())
+    metrics.post_answered("untagged", 0.04)
+    now = Scrape(metrics.render()[0].decode())
+    assert "untagged 0.5" in shown(Reading("one", now, now.since(before), 2.0))
+
+
 def test_a_worker_that_is_cut_off_is_seen_to_be() -> None:
     def line(silence_s: float, *, is_ready: bool) -> str:
         metrics = Metrics()

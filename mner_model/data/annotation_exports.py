@@ -8,7 +8,6 @@ would be MISC is untagged, and that is no evidence against the tag.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,9 +17,7 @@ from mner_model.data.annotation_records import Findings, Record, read_records, s
 from mner_model.data.annotation_spans import Entity, SpanRules, Units, entities_in
 from mner_model.data.lines import DataError
 from mner_model.text.labels import ENTITY_TYPES
-
-# to be replaced by `mner_model.text.languages.ISO_639_1`, in `is_language` alone
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-([A-Z]{2}|[0-9]{3}))?")
+from mner_model.text.languages import check_language
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,11 @@ class Export:
 
 def is_language(code: object) -> bool:
     """Whether this is a language's code: de, pt-BR."""
-    return isinstance(code, str) and _LANGUAGE.fullmatch(code) is not None
+    try:
+        check_language(code)
+    except ValueError:
+        return False
+    return True
 
 
 def read_export(content: bytes, file: str, choices: ImportChoices) -> Export:

@@ -35,7 +35,8 @@ LANGUAGE_NAMES: Mapping[str, str] = {
 
 TAGGED_LANGUAGES = tuple(LANGUAGE_NAMES)
 
-_UNDETERMINED = "und"
+# undetermined, several, none that has a code, no language at all; qaa to qtz are free for private use
+_SAYS_NOTHING = re.compile(r"|und|mul|mis|zxx|q[a-t][a-z]")
 # Withdrawn from ISO 639, with what the registry of BCP 47 prefers; some networks write them to this day.
 _WITHDRAWN = {"in": "id", "iw": "he", "ji": "yi", "jw": "jv", "mo": "ro"}
 
@@ -45,10 +46,10 @@ def primary_subtag(tag: str | None) -> str | None:
 
     A code that was withdrawn gives the one in its place: `id` of `in`.
 
-    returns  None of None, of an empty tag and of `und`, which say nothing of the language
+    returns  None of None and of an empty tag, and of what names no language: `und`, `mul`, `zxx`, Twitter's `qme`
     """
     subtag = (tag or "").partition("-")[0].lower()
-    return _WITHDRAWN.get(subtag, subtag) if subtag not in ("", _UNDETERMINED) else None
+    return None if _SAYS_NOTHING.fullmatch(subtag) else _WITHDRAWN.get(subtag, subtag)
 
 
 def check_language(code: object) -> None:

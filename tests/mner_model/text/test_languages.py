@@ -32,6 +32,10 @@ def test_every_language_that_a_tagger_learns_has_a_code_and_a_name() -> None:
         ("und", None),
         ("UND", None),
         ("und-Latn", None),
+        ("zxx", None),
+        ("mul", None),
+        ("qme", None),
+        ("qu", "qu"),
     ],
 )
 def test_a_tag_names_the_language_of_its_first_part(tag: str | None, language: str | None) -> None:

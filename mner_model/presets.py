@@ -46,7 +46,7 @@ _SAID_ELSEWHERE = {
     "seed": "behind a colon in `report`, by --seed in `train`",
     "text_encoder": "by --text-encoder in `report`, by --model text_encoder=FOLDER in `train`",
 }
-_BY_VECTORS = ("word_dimension", "image_dimension")  # of --vectors, whatever is said
+_BY_VECTORS = ("word_dimension", "image_dimension", "piece_dimension")  # of the vectors, whatever is said
 _TRANSFORMER_RECIPE = TrainingConfig(epochs=4, warmup_share=0.1, average_decay=0.99)
 # a small one has farther to go: higher rates and twice the passes gave more on the validation sets
 _SMALL_TRANSFORMER_RECIPE = replace(_TRANSFORMER_RECIPE, epochs=8, text_learning_rate=1e-4)
@@ -95,7 +95,7 @@ class Preset:
         unread = {**found.model.unread(), **found.recipe.unread(found.model, is_taught=taught)}
         for name in (*model, *recipe):
             if name in _BY_VECTORS:
-                raise ConfigError(f"{name}: expected nothing said of it, it is the dimension of the word vectors")
+                raise ConfigError(f"{name}: expected nothing said of it, it is the dimension of the vectors read")
             if name in unread:
                 raise ConfigError(
                     f"{name}: would change nothing in preset {self.name}, expected {unread[name]} with it"

@@ -23,5 +23,8 @@ VALID = click.option(
 VECTORS = click.option(
     "--vectors", type=FILE, help="Word vectors in GloVe's text format (plain, .gz, .xz); for words and images."
 )
+PIECE_VECTORS = click.option(
+    "--piece-vectors", type=FILE, help="What `mner-model piece-vectors` wrote; for the modality piece."
+)
 SEED = click.option("--seed", type=int, default=0, show_default=True, help="Start of all random numbers.")
 EPOCHS = click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: the preset's]")

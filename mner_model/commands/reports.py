@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mner_model.commands.console import failures, say, say_epoch
-from mner_model.commands.options import DEVICE, EPOCHS, FILE, TRAIN, VALID, VECTORS
+from mner_model.commands.options import DEVICE, EPOCHS, FILE, PIECE_VECTORS, TRAIN, VALID, VECTORS
 
 if TYPE_CHECKING:
     from mner_model.presets import Preset
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     metavar="[PRESET=]FOLDER",
     help="Folder of the pretrained Transformer of PRESET, and of all that read the same one; repeatable.",
 )
+@PIECE_VECTORS
 @click.option("--soft-targets", type=FILE, help="What `mner-model teach` wrote, for presets that are taught.")
 @EPOCHS
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints and results.")
@@ -74,6 +75,7 @@ def report(
     vectors: Path | None,
     words: tuple[int, ...],
     text_encoders: tuple[str, ...],
+    piece_vectors: Path | None,
     soft_targets: Path | None,
     epochs: int | None,
     out: Path,
@@ -101,7 +103,7 @@ def report(
         runs = planned(preset_options, seeds, text_encoders, words)
         where = str(device_of(device))
         tests = scored_sets(test_files)
-        sources = Sources(train_files, valid_files, vectors, soft_targets=soft_targets)
+        sources = Sources(train_files, valid_files, vectors, soft_targets=soft_targets, piece_vectors=piece_vectors)
         check_runs(runs, out, sources, epochs, results, tests, where, say)
         for run in runs:
             one, folder = run.preset, out / run.folder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mner_model.commands.console import failures, say, say_epoch
-from mner_model.commands.options import DEVICE, EPOCHS, FILE, SEED, TRAIN, VALID, VECTORS
+from mner_model.commands.options import DEVICE, EPOCHS, FILE, PIECE_VECTORS, SEED, TRAIN, VALID, VECTORS
 from mner_model.config import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @VALID
 @VECTORS
 @click.option("--words", type=click.IntRange(1), help="Read only the first so many words.  [default: all]")
-@click.option("--piece-vectors", type=FILE, help="What `mner-model piece-vectors` wrote; for the modality piece.")
+@PIECE_VECTORS
 @click.option("--soft-targets", type=FILE, help="What `mner-model teach` wrote; to learn from other taggers as well.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the checkpoint to.")
 @click.option("--name", help="The model's name in its records.  [default: the preset's]")

@@ -26,16 +26,24 @@ from mner_model.reporting.results import (
 )
 from mner_model.reporting.scores import ScoredSet
 from mner_model.text.labels import TagSet
+from mner_model.text.piece_vectors import read_piece_vectors
 from mner_model.text.vocabulary import WordVectors, read_vectors
 from mner_model.training.posts import check_targets
 from mner_model.training.precision import precision_of
 from mner_model.training.run import Sources, check_words, tell_of_shared
 from mner_model.training.soft_target_file import read_soft_targets
-from mner_model.training.story import posts_story, soft_targets_story, text_encoder_story, vectors_story
+from mner_model.training.story import (
+    piece_vectors_story,
+    posts_story,
+    soft_targets_story,
+    text_encoder_story,
+    vectors_story,
+)
 
 _ALWAYS_TOLD = ("train", "validation", "soft_targets")  # of its data, by checkpoints of older versions too
-_TOLD = (*_ALWAYS_TOLD, "tokens", "vectors", "text_encoder")
-_OF_VECTORS_OR_FOLDER = ("word_dimension", "image_dimension", "text_encoder")  # in a model; what is read decides them
+_TOLD = (*_ALWAYS_TOLD, "tokens", "vectors", "piece_vectors", "text_encoder")
+# in a model; what is read decides them
+_OF_VECTORS_OR_FOLDER = ("word_dimension", "image_dimension", "piece_dimension", "text_encoder")
 
 
 def recipe_of(run: Run, epochs: int | None) -> TrainingConfig:
@@ -95,6 +103,7 @@ class _Asked:
         self.train = [example for file in sources.train for example in _read(file)]
         self._validation = {set_name(file): _read(file) for file in sources.valid}
         self._vectors = cache(self._read_vectors)
+        self.piece_vectors = cache(self._piece_vectors)
         self.text_encoder = cache(self._text_encoder)
         self.soft_targets = cache(self._soft_targets)
 
@@ -108,6 +117,8 @@ class _Asked:
         data = posts_story(self.train, self._validation, model, self.recipe(run))
         if "vectors" in parts:
             data["vectors"] = vectors_story(self.vectors(run))
+        if "piece_vectors" in parts and "piece" in model.modalities:
+            data["piece_vectors"] = self.piece_vectors()
         if "text_encoder" in parts:
             data["text_encoder"] = self.text_encoder(model.text_encoder) if model.text_encoder else None
         if run.preset.taught:
@@ -124,6 +135,10 @@ class _Asked:
     def _read_vectors(self, file: Path) -> WordVectors:
         self._say(f"reading {file.name}, to know what it has")
         return read_vectors(file, self._most_words)
+
+    def _piece_vectors(self) -> dict[str, Any] | None:
+        file = self._sources.piece_vectors
+        return piece_vectors_story(read_piece_vectors(file)) if file is not None else None
 
     def _text_encoder(self, name: str) -> dict[str, Any] | None:
         return text_encoder_story(TextEncoder.pretrained(name))
@@ -143,6 +158,8 @@ def _check_kept(run: Run, folder: Path, sources: Sources, asked: _Asked) -> None
     unsaid: set[str] = set()
     if run.preset.model.in_words and sources.vectors is None:
         unsaid.add("vectors")
+    if "piece" in run.preset.model.modalities and sources.piece_vectors is None:
+        unsaid.add("piece_vectors")
     if run.preset.model.text_encoder and not Path(run.preset.model.text_encoder).exists():
         unsaid.add("text_encoder")  # the hub need not be asked for what is there
     data = told["data"] if told else {}
@@ -176,6 +193,7 @@ def _check_missing(runs: Sequence[Run], sources: Sources, device: str, asked: _A
     """What trainings ask for; of vectors only the first is read."""
     for run in runs:
         run.preset.model.check_vectors(sources.vectors)
+        run.preset.model.check_piece_vectors(sources.piece_vectors)
         check_targets(run.preset.model, asked.recipe(run), is_taught=run.preset.taught)
         precision_of(asked.recipe(run), device)
     if sources.vectors is not None and any(run.preset.model.in_words for run in runs):
@@ -184,6 +202,8 @@ def _check_missing(runs: Sequence[Run], sources: Sources, device: str, asked: _A
             if run.words is not None and (vectors := asked.vectors(run)) is not None:
                 check_words(sources.vectors, run.words, vectors)
     for run in runs:
+        if "piece" in run.preset.model.modalities:
+            asked.piece_vectors()
         if run.preset.taught:
             asked.soft_targets(run.preset.model.types)
     for run in runs:

@@ -16,6 +16,7 @@ _READING = (
     "of the sets that the pass was chosen by. posts/s is of one core's time (on a GPU, of the clock)."
 )
 _PROGRAM = "mner-model"
+_MOST_COLUMNS = 3  # data sets that stand side by side
 _SHORTENED = "# of paths from elsewhere the last two parts are shown\n"
 _TYPES_READING = "Lenient F1 by type, and of mentions that are in the training data and that are not:"
 
@@ -49,7 +50,8 @@ def _shown(option: str, value: str) -> str:
 def markdown(measured: Sequence[Measured], command: str) -> str:
     """The tables, and below them what the figures rest on."""
     about = [*data_lines(measured), *_training_lines(measured), _checkpoints(measured), *_made_with_lines(measured)]
-    parts = [scores_table(measured), _READING, _TYPES_READING, types_table(measured), lines(about)]
+    of_scores = scores_table if len({one.data for one in measured}) <= _MOST_COLUMNS else sets_table
+    parts = [of_scores(measured), _READING, _TYPES_READING, types_table(measured), lines(about)]
     return "\n\n".join([*parts, *_recipe_lines(measured), f"```\n{command}\n```"]) + "\n"
 
 
@@ -68,6 +70,21 @@ def scores_table(measured: Sequence[Measured]) -> str:
         speed = fmean(map(posts_per_second, rows))
         about = f"{_validation(rows)} | {seeds} | {parameters:,} | {megabytes:.0f} | {speed:,.0f}"
         table.append(f"| {label} | {' | '.join(cells)} | {about} |")
+    return "\n".join(table)
+
+
+def sets_table(measured: Sequence[Measured]) -> str:
+    """Lenient F1 for many data sets: a row a set, a column a preset, the mean over sets of a folder below them."""
+    columns = _by_label(measured)
+    sets = list(dict.fromkeys(one.data for one in measured))
+    table = [f"| data | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+    for name in sets:
+        cells = [_lenient([one.result for one in rows if one.data == name]) for rows in columns.values()]
+        table.append(f"| {name} | {' | '.join(cells)} |")
+    for folder in dict.fromkeys(name.partition("/")[0] for name in sets):
+        within = [[one.result for one in rows if one.data.startswith(f"{folder}/")] for rows in columns.values()]
+        cells = [_mean(result["lenient"] for result in results) if results else "" for results in within]
+        table.append(f"| mean of {folder} | {' | '.join(cells)} |")
     return "\n".join(table)
 
 
@@ -170,9 +187,13 @@ def _scores(results: Sequence[Mapping[str, Any]]) -> str:
     """The cells of one data set: means over seeds, and how far lenient F1 may be trusted."""
     if not results:
         return " | | "
-    lenient = _mean(result["lenient"] for result in results)
     others = [_mean(result[reading] for result in results) for reading in ("strict", "segmentation")]
-    return " | ".join([f"{lenient} {_spread(results)}", *others])
+    return " | ".join([_lenient(results), *others])
+
+
+def _lenient(results: Sequence[Mapping[str, Any]]) -> str:
+    """Lenient F1, mean over seeds, and how far it may be trusted; nothing where nothing was measured."""
+    return f"{_mean(result['lenient'] for result in results)} {_spread(results)}" if results else ""
 
 
 def _validation(rows: Iterable[Measured]) -> str:

@@ -11,6 +11,7 @@ from mner_model.config import ModelConfig, TrainingConfig
 from mner_model.data.examples import Example, captions_fingerprint, fingerprint, tokens_fingerprint
 from mner_model.evaluation.scores import Evaluation
 from mner_model.network.text_encoder import TextEncoder
+from mner_model.text.piece_vectors import PieceVectors
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import WordVectors
 from mner_model.training.soft_target_file import TaughtPosts
@@ -84,6 +85,14 @@ def vectors_story(vectors: WordVectors | None) -> dict[str, Any] | None:
     digest = hashlib.sha256("\n".join(vectors.forms).encode())
     digest.update(vectors.vectors.astype("<f4", order="C", copy=False).data)
     return {"words": len(vectors.forms), "fingerprint": digest.hexdigest()}
+
+
+def piece_vectors_story(vectors: PieceVectors) -> dict[str, Any]:
+    """How many pieces have a vector, and the sha256 over pieces, log-probabilities and vectors."""
+    digest = hashlib.sha256("\n".join(vectors.pieces).encode())
+    for numbers in (vectors.scores, vectors.vectors):
+        digest.update(numbers.astype("<f4", order="C", copy=False).data)
+    return {"pieces": len(vectors.pieces), "fingerprint": digest.hexdigest()}
 
 
 def text_encoder_story(text: tuple[TextEncoder, PieceTokenizer] | None) -> dict[str, Any] | None:

@@ -36,6 +36,7 @@ from mner_model.training.soft_target_file import TaughtPosts
 from mner_model.training.step import TrainingStep
 from mner_model.training.story import (
     EpochReport,
+    piece_vectors_story,
     plain,
     posts_story,
     soft_targets_story,
@@ -129,6 +130,8 @@ class Trainer:
             "vectors": vectors_story(vectors),
             "text_encoder": about_text,
         }
+        if piece_vectors is not None:
+            self._data["piece_vectors"] = piece_vectors_story(piece_vectors)
         if taught is not None:
             self._data["soft_targets"] = soft_targets_story(taught)
 

@@ -185,5 +185,5 @@ def test_options_that_would_change_nothing_are_refused(tmp_path: Path) -> None:
     asked = ["train", "--preset", "moon-char", *files, "--piece-vectors", str(tmp_path / "train.txt"), "--out", "x"]
     ended = CliRunner().invoke(main, asked)
     assert "--piece-vectors: would change nothing in preset moon-char" in ended.stderr
-    with pytest.raises(ConfigError, match="piece_dimension: would change nothing"):
+    with pytest.raises(ConfigError, match="piece_dimension: expected nothing said of it"):
         preset("moon-char+piece_dimension=50")

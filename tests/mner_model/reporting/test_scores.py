@@ -5,9 +5,11 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -20,6 +22,7 @@ from mner_model.files.training_state import TrainingStateError
 from mner_model.reporting.page import command_line, markdown, scores_table
 from mner_model.reporting.results import Measured, merge_results, read_results
 from mner_model.reporting.scores import measure, scored_sets
+from mner_model.text.piece_vectors import PieceVectors, write_piece_vectors
 from mner_model.text.tokenizer import tokenize
 from mner_model.training.run import train_to
 
@@ -106,6 +109,32 @@ def test_a_single_seed_shows_its_bootstrap_interval(make_measured: MakeMeasured)
 def test_every_row_has_as_many_cells_as_the_head(make_measured: MakeMeasured) -> None:
     text = scores_table([make_measured(data="a"), make_measured(data="b", preset="other")])
     assert {line.count("|") for line in text.splitlines()} == {13}
+
+
+def test_many_sets_have_a_row_each_and_a_mean_for_each_folder(make_measured: MakeMeasured) -> None:
+    figures = {"ner/a": 0.5, "ner/b": 0.6, "other/c": 0.7, "other/d": 0.8}
+    measured = [make_measured(f1, data=name) for name, f1 in figures.items()]
+    measured.append(make_measured(0.9, data="ner/a", preset="large"))
+    text = markdown(measured, "command")
+    assert rows(text, "data")[0] == ["data", "word", "large"]
+    assert rows(text, "ner/a")[0] == ["ner/a", "50.00 [48.00 to 52.00]", "90.00 [88.00 to 92.00]"]
+    assert rows(text, "other/d")[0][1] == "80.00 [78.00 to 82.00]"
+    assert rows(text, "mean of ner") == [["mean of ner", "55.00", "90.00"]]
+    assert rows(text, "mean of other")[0][1] == "75.00"
+
+
+def test_vectors_of_pieces_are_asked_for_and_told(data: Path, tmp_path: Path) -> None:
+    vectors = PieceVectors(("▁Oslo", "▁Ada"), np.full(2, -1, np.float32), np.eye(2, dtype=np.float32))
+    write_piece_vectors(tmp_path / "pieces", vectors)
+    write_piece_vectors(tmp_path / "others", replace(vectors, vectors=-vectors.vectors))
+    asked = ("--preset", "moon-char+modalities=char,piece:0")
+    assert "--piece-vectors: expected vectors" in run(data, tmp_path / "out", *asked).stderr
+    text = report(data, tmp_path / "out", *asked, "--piece-vectors", str(tmp_path / "pieces"))
+    assert "piece_vectors " in text
+    assert report(data, tmp_path / "out", *asked) != "", "what is there is kept where nothing is said of its vectors"
+    ended = run(data, tmp_path / "out", *asked, "--piece-vectors", str(tmp_path / "others"))
+    folder = tmp_path / "out" / "moon-char+modalities=char,piece-seed0"
+    assert (ended.exit_code, ended.stderr) == (1, otherwise(folder, "piece_vectors"))
 
 
 def test_images_have_a_row_of_their_own(make_measured: MakeMeasured) -> None:

@@ -104,7 +104,7 @@ class Preset:
 
     def check_soft_targets(self, given: object) -> None:
         """Raises ConfigError where it wants soft targets and none are given."""
-        if self.taught and given is None:
+        if self.taught and not given:
             raise ConfigError(f"preset {self.name}: expected --soft-targets, what `mner-model teach` wrote")
 
 

@@ -26,5 +26,11 @@ VECTORS = click.option(
 PIECE_VECTORS = click.option(
     "--piece-vectors", type=FILE, help="What `mner-model piece-vectors` wrote; for the modality piece."
 )
+SOFT_TARGETS = click.option(
+    "--soft-targets",
+    type=FILE,
+    multiple=True,
+    help="What `mner-model teach` wrote, to learn from other taggers as well; of several the mean.",
+)
 SEED = click.option("--seed", type=int, default=0, show_default=True, help="Start of all random numbers.")
 EPOCHS = click.option("--epochs", type=click.IntRange(1), help="Passes over the data.  [default: the preset's]")

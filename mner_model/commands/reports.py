@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mner_model.commands.console import failures, say, say_epoch
-from mner_model.commands.options import DEVICE, EPOCHS, FILE, PIECE_VECTORS, TRAIN, VALID, VECTORS
+from mner_model.commands.options import DEVICE, EPOCHS, FILE, PIECE_VECTORS, SOFT_TARGETS, TRAIN, VALID, VECTORS
 
 if TYPE_CHECKING:
     from mner_model.presets import Preset
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     help="Folder of the pretrained Transformer of PRESET, and of all that read the same one; repeatable.",
 )
 @PIECE_VECTORS
-@click.option("--soft-targets", type=FILE, help="What `mner-model teach` wrote, for presets that are taught.")
+@SOFT_TARGETS
 @EPOCHS
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints and results.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list of what was measured instead of tables.")
@@ -76,7 +76,7 @@ def report(
     words: tuple[int, ...],
     text_encoders: tuple[str, ...],
     piece_vectors: Path | None,
-    soft_targets: Path | None,
+    soft_targets: tuple[Path, ...],
     epochs: int | None,
     out: Path,
     as_json: bool,
@@ -109,7 +109,7 @@ def report(
             one, folder = run.preset, out / run.folder
             if not folder.exists():
                 say(f"{run.folder}: training")
-                own = replace(sources, words=run.words, soft_targets=soft_targets if one.taught else None)
+                own = replace(sources, words=run.words, soft_targets=soft_targets if one.taught else ())
                 recipe = recipe_of(run, epochs)
                 train_to(folder, one.name, one.model, recipe, own, device=where, say=say, on_epoch=say_epoch)
             of_run = measure(one.name, run.seed, folder, tests, device, say, run.words)

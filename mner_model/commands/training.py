@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mner_model.commands.console import failures, say, say_epoch
-from mner_model.commands.options import DEVICE, EPOCHS, FILE, PIECE_VECTORS, SEED, TRAIN, VALID, VECTORS
+from mner_model.commands.options import DEVICE, EPOCHS, FILE, PIECE_VECTORS, SEED, SOFT_TARGETS, TRAIN, VALID, VECTORS
 from mner_model.config import ConfigError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @VECTORS
 @click.option("--words", type=click.IntRange(1), help="Read only the first so many words.  [default: all]")
 @PIECE_VECTORS
-@click.option("--soft-targets", type=FILE, help="What `mner-model teach` wrote; to learn from other taggers as well.")
+@SOFT_TARGETS
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the checkpoint to.")
 @click.option("--name", help="The model's name in its records.  [default: the preset's]")
 @click.option(
@@ -58,7 +58,7 @@ def train(
     vectors: Path | None,
     words: int | None,
     piece_vectors: Path | None,
-    soft_targets: Path | None,
+    soft_targets: tuple[Path, ...],
     out: Path,
     name: str | None,
     image_encoder: str | None,
@@ -93,7 +93,7 @@ def train(
                 raise ConfigError(f"--preset {preset_name}: says {said} already, expected it once")
         if "seed" in of_recipe or (epochs and "epochs" in of_recipe):
             raise ConfigError("--recipe: expected the seed by --seed, and the epochs by --epochs or here, not by both")
-        chosen = preset(preset_name).changed(of_model, of_recipe, is_taught=soft_targets is not None)
+        chosen = preset(preset_name).changed(of_model, of_recipe, is_taught=bool(soft_targets))
         chosen.check_soft_targets(soft_targets)
         _check_read(chosen, vectors, words, piece_vectors, image_encoder, image_weights)
         recipe = replace(chosen.recipe, seed=seed, epochs=epochs or chosen.recipe.epochs)

@@ -31,7 +31,7 @@ from mner_model.text.vocabulary import WordVectors, read_vectors
 from mner_model.training.posts import check_targets
 from mner_model.training.precision import precision_of
 from mner_model.training.run import Sources, check_words, tell_of_shared
-from mner_model.training.soft_target_file import read_soft_targets
+from mner_model.training.soft_target_file import read_soft_targets, together
 from mner_model.training.story import (
     piece_vectors_story,
     posts_story,
@@ -144,8 +144,8 @@ class _Asked:
         return text_encoder_story(TextEncoder.pretrained(name))
 
     def _soft_targets(self, types: tuple[str, ...]) -> dict[str, Any] | None:
-        file = self._sources.soft_targets
-        return soft_targets_story(read_soft_targets(file, TagSet(types))) if file is not None else None
+        parts = [read_soft_targets(file, TagSet(types)) for file in self._sources.soft_targets]
+        return soft_targets_story(together(parts)) if parts else None
 
 
 def _check_kept(run: Run, folder: Path, sources: Sources, asked: _Asked) -> None:

@@ -22,7 +22,7 @@ from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.vocabulary import WordVectors, read_vectors
 from mner_model.training.posts import check_targets
 from mner_model.training.precision import precision_of
-from mner_model.training.soft_target_file import TaughtPosts, read_soft_targets
+from mner_model.training.soft_target_file import TaughtPosts, read_soft_targets, together
 from mner_model.training.story import EpochReport
 from mner_model.training.trainer import Trainer
 
@@ -34,7 +34,7 @@ class Sources:
     train, valid  CoNLL files to learn from and to choose by; captions of their images lie beside them
     vectors       pretrained word vectors, of which `words` are kept (None: all); for models with words or images
     image         whose labels tell the tagger of an image when it serves; for models with images or captions
-    soft_targets  what `mner-model teach` wrote; None to learn from the gold alone
+    soft_targets  what `mner-model teach` wrote; none to learn from the gold alone
     captioner     folder of what captions images when it serves, in place of labels; for models that read captions
     piece_vectors  what `mner-model piece-vectors` wrote; for models with the modality piece
     """
@@ -44,7 +44,7 @@ class Sources:
     vectors: Path | None = None
     words: int | None = None
     image: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
-    soft_targets: Path | None = None
+    soft_targets: Sequence[Path] = ()
     captioner: Path | None = None
     piece_vectors: Path | None = None
 
@@ -67,7 +67,7 @@ def train_to(
     Raises CheckpointError, ConfigError, DataError, ImageEncoderError, SoftTargetsError, TextEncoderError,
     TrainingDiverged, TrainingStateError or VectorsError in one sentence, before any training where that can be known.
     """
-    check_targets(model, recipe, is_taught=sources.soft_targets is not None)
+    check_targets(model, recipe, is_taught=bool(sources.soft_targets))
     precision_of(recipe, device)
     if (out / CONFIG_FILE).exists():
         raise ConfigError(f"--out {out}: holds a checkpoint already; name another folder, or remove it to train again")
@@ -111,9 +111,11 @@ class _Data:
     def read(cls, model: ModelConfig, sources: Sources, say: Callable[[str], None]) -> Self:
         """What this model needs of them, the quickest to be found wrong first."""
         taught, vectors, text, piece_vectors = None, None, None, None
-        if sources.soft_targets is not None:
-            taught = read_soft_targets(sources.soft_targets, TagSet(model.types))
-            say(f"{sources.soft_targets.name}: {len(taught.targets):,} posts with soft targets")
+        if sources.soft_targets:
+            parts = [read_soft_targets(file, TagSet(model.types)) for file in sources.soft_targets]
+            for file, part in zip(sources.soft_targets, parts, strict=True):
+                say(f"{file.name}: {len(part.targets):,} posts with soft targets")
+            taught = together(parts)
         model.check_vectors(sources.vectors)
         model.check_piece_vectors(sources.piece_vectors)
         if "piece" in model.modalities and sources.piece_vectors is not None:

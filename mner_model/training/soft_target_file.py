@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class TaughtPosts:
 
     targets      by text; there are as many tokens as `mner_model.text.tokenizer.tokenize` gives, at least one
     about        of whom and what they are, for people
-    fingerprint  sha256 of the file they were read from
+    fingerprint  sha256 of the file they were read from, or over those of several
     """
 
     targets: Mapping[str, SoftTargets]
@@ -93,6 +93,19 @@ def read_soft_targets(path: Path, tagset: TagSet) -> TaughtPosts:
                 "were they written by another version?"
             )
     return TaughtPosts(targets, about["about"], _sha256(path))
+
+
+def together(parts: Sequence[TaughtPosts]) -> TaughtPosts:
+    """What several files tell: of a text that is in more than one, the mean of the beliefs."""
+    if len(parts) == 1:
+        return parts[0]
+    targets: dict[str, SoftTargets] = {}
+    for text in dict.fromkeys(chain.from_iterable(part.targets for part in parts)):
+        beliefs = [part.targets[text] for part in parts if text in part.targets]
+        targets[text] = SoftTargets.mixed([(1 / len(beliefs), belief) for belief in beliefs])
+    about = [{"posts": len(part.targets), "fingerprint": part.fingerprint, **part.about} for part in parts]
+    fingerprint = hashlib.sha256("\n".join(part.fingerprint for part in parts).encode()).hexdigest()
+    return TaughtPosts(targets, {"files": about}, fingerprint)
 
 
 def _texts(tensors: Mapping[str, npt.NDArray[Any]]) -> list[str]:

@@ -15,6 +15,7 @@ from mner_model.training.soft_target_file import (
     SoftTargetsError,
     TaughtPosts,
     read_soft_targets,
+    together,
     write_soft_targets,
 )
 
@@ -30,7 +31,14 @@ def targets(tokens: int, seed: int = 0) -> SoftTargets:
     )
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8")).filter(str.strip), min_size=1, max_size=5, unique=True))
+@given(
+    st.lists(
+        st.text(st.characters(codec="utf-8")).filter(lambda text: len(tokenize(text))),
+        min_size=1,
+        max_size=5,
+        unique=True,
+    )
+)
 def test_what_is_written_is_read(texts: list[str]) -> None:
     import tempfile
 
@@ -44,6 +52,19 @@ def test_what_is_written_is_read(texts: list[str]) -> None:
     for text, expected in taught.items():
         assert np.array_equal(found.targets[text].tags, expected.tags)
         assert np.array_equal(found.targets[text].moves, expected.moves)
+
+
+def test_of_a_text_in_several_files_the_mean_is_believed() -> None:
+    first = TaughtPosts({"in Oslo": targets(2, 0), "hi": targets(1, 1)}, {"teachers": ["Ada"]}, "a")
+    second = TaughtPosts({"in Oslo": targets(2, 2), "so": targets(1, 3)}, {"teachers": ["Rosa"]}, "b")
+    both = together([first, second])
+    assert list(both.targets) == ["in Oslo", "hi", "so"]
+    mean = (first.targets["in Oslo"].moves.astype(np.float32) + second.targets["in Oslo"].moves) / 2
+    assert np.allclose(both.targets["in Oslo"].moves, mean, atol=1e-3)
+    assert np.array_equal(both.targets["so"].tags, second.targets["so"].tags)
+    assert [of_file["teachers"] for of_file in both.about["files"]] == [["Ada"], ["Rosa"]]
+    assert len({both.fingerprint, together([second, first]).fingerprint, "a", "b"}) == 4
+    assert together([first]) is first
 
 
 def test_the_fingerprint_tells_two_files_apart(tmp_path: Path) -> None:

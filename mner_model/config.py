@@ -137,6 +137,7 @@ class ModelConfig(_Config):
     side_hidden: int = 100  # per direction, of what reads the words of captions, and of what reads those of hashtags
     fusion: FusionName = "gated_attention"
     fused_dimension: int = 200
+    reads_bounds: bool = False  # the tagger is told where a line begins, and where an address or a user's name stands
     entity_encoder: EntityEncoderName = "lstm"  # over the fused tokens, before the CRF
     hidden: int = 200  # of it, per direction
     segmentation_weight: float = 0.0  # in the loss, of finding mentions of whatever type (multi-task)

@@ -20,7 +20,9 @@ def read_json(record: Record, findings: Findings) -> GivenText | None:
 
     None for a task without such an annotation. Raises DataError for a task that cannot be read.
     """
-    fields, data = record.fields, record.fields["data"]
+    fields, data = record.fields, record.fields.get("data")
+    if not isinstance(data, dict):
+        raise record.error(f"data: expected an object with a text, got {shown(data)}")
     key = "completions" if "completions" in fields else "annotations"  # the first before version 1.0
     annotations = objects_of(record, fields.get(key), key)
     finished = [one for one in annotations if not one.get("was_cancelled") and not one.get("skipped")]

@@ -24,6 +24,7 @@ from mner_model.network.encoders import (
 from mner_model.network.fusion import Concatenation, ModalityAttention, TransformerAttention
 from mner_model.network.text_encoder import TextEncoder
 from mner_model.text.labels import Span, TagSet, spans_strict
+from mner_model.text.tokenizer import Bound
 from mner_model.text.vocabulary import PADDING, UNKNOWN
 
 _ANY_TYPE = "MENTION"
@@ -94,6 +95,9 @@ class MultimodalTagger(nn.Module):
         self.fusion = _fusion(config, dimensions)
         self.dropout = nn.Dropout(config.dropout)
         dimension = self.fusion.dimension
+        if config.reads_bounds:
+            self.bounds = nn.Embedding(len(Bound), dimension, padding_idx=Bound.NONE)
+            nn.init.zeros_(self.bounds.weight)
         if config.batch_norm:
             self.batch_norm = nn.BatchNorm1d(dimension)
         if config.entity_encoder != "none":
@@ -121,6 +125,21 @@ class MultimodalTagger(nn.Module):
 
     def _read(self, batch: Batch, word_dropout: float = 0.0) -> tuple[Tensor, Tensor | None]:
         """What the emissions are made of, [batch, tokens, hidden], and the modality weights."""
+        inputs, present = self._inputs(batch, word_dropout)
+        fused, weights = self.fusion({name: self.dropout(value) for name, value in inputs.items()}, present)
+        if self.config.reads_bounds:
+            fused = fused + self.bounds(batch.bounds.long())
+        if self.config.batch_norm:
+            normed = torch.zeros_like(fused)
+            normed[batch.mask] = self._normalized(fused[batch.mask])
+            fused = normed
+        hidden = self.dropout(fused)
+        if self.config.entity_encoder != "none":
+            hidden = self.dropout(self.entity_lstm(hidden, batch.mask))
+        return hidden, weights
+
+    def _inputs(self, batch: Batch, word_dropout: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Each modality's vectors, [batch, tokens, its dimension], and which posts have it, bool [batch]."""
         inputs: dict[str, Tensor] = {}
         everywhere = torch.ones(len(batch.mask), dtype=torch.bool, device=batch.mask.device)
         present = dict.fromkeys(("word", "char", "piece", "text"), everywhere) | {"image": batch.has_image}
@@ -147,15 +166,7 @@ class MultimodalTagger(nn.Module):
                 here = ids != PADDING
                 present[name] = here.any(dim=1)
                 inputs[name] = self.side_words[name](self.dropout(self.words(ids)), here, inputs["word"])
-        fused, weights = self.fusion({name: self.dropout(value) for name, value in inputs.items()}, present)
-        if self.config.batch_norm:
-            normed = torch.zeros_like(fused)
-            normed[batch.mask] = self._normalized(fused[batch.mask])
-            fused = normed
-        hidden = self.dropout(fused)
-        if self.config.entity_encoder != "none":
-            hidden = self.dropout(self.entity_lstm(hidden, batch.mask))
-        return hidden, weights
+        return inputs, present
 
     def _normalized(self, tokens: Tensor) -> Tensor:
         """By batch norm [tokens, dimension]; a single one, which has no spread, by the statistics so far."""

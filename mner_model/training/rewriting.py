@@ -1,7 +1,8 @@
 """More posts from those with gold: the same ones as people also write them, with the gold carried over.
 
 Feeds are full of what edited text has little of: all in lower case, all in capitals, names as hashtags, and names with
-a sign of their own in them (Levi's, H&M, Jr.). Each copy is one post rewritten in one of these ways.
+a sign of their own in them (Levi's, H&M, Jr.). Each copy is one post rewritten in one of these ways. Beside them there
+are posts that are lists of names, one a line.
 """
 
 import random
@@ -41,9 +42,11 @@ Rewriting = Callable[[random.Random, Example], Example | None]
 
 
 def rewritten(examples: Iterable[Example], share: float, seed: int) -> list[Example]:
-    """Copies of about this share of the examples, each rewritten; those that stay as they were are left out."""
+    """Copies of about this share of the examples, each rewritten (none that would stay as it is), and lists."""
     drawn = random.Random(f"{seed}/rewritten")  # noqa: S311 (nothing secret)
-    return [copy for copy in _copies(drawn, examples, share) if copy is not None]
+    examples = list(examples)
+    copies = [copy for copy in _copies(drawn, examples, share) if copy is not None]
+    return [*copies, *_lists(drawn, examples, round(_LISTS_SHARE * len(copies)))]
 
 
 def _copies(drawn: random.Random, examples: Iterable[Example], share: float) -> Iterator[Example | None]:
@@ -51,6 +54,31 @@ def _copies(drawn: random.Random, examples: Iterable[Example], share: float) -> 
         if drawn.random() < share:
             [rewriting] = drawn.choices(_REWRITINGS, _WEIGHTS)
             yield rewriting(drawn, example)
+
+
+def _lists(drawn: random.Random, examples: Sequence[Example], count: int) -> Iterator[Example]:
+    """Posts that are nothing but names, one a line: of one language each, and of one set's types."""
+    names: dict[tuple[str | None, tuple[str, ...]], list[tuple[str, str]]] = {}
+    for example in examples:
+        names.setdefault((example.lang, example.types), []).extend(
+            (surface.strip("#@ "), type_) for surface, type_ in example.mentions()
+        )
+    pools = {about: of_set for about, of_set in names.items() if of_set}
+    if not pools:
+        return
+    for _ in range(count):
+        [(lang, types)] = drawn.choices([*pools], [len(of_set) for of_set in pools.values()])
+        listed = drawn.choices(pools[lang, types], k=drawn.randint(1, 6))
+        before = drawn.choice(("", "", "- ", "• ", "1. "))
+        written = drawn.choice((str, str, str.lower))
+        text, spans = "", []
+        for surface, type_ in listed:
+            text += ("\n" if text else "") + before
+            spans.append(Span(len(text), len(text) + len(surface), type_))
+            text += surface
+        if len(written(text)) == len(text) and all(span.start < span.end for span in spans):
+            text = written(text)
+            yield SpanExample(text, tokenize(text), lang=lang, types=types, spans=tuple(spans))
 
 
 def _in_lower_case(drawn: random.Random, example: Example) -> Example | None:
@@ -87,6 +115,7 @@ def _with_another_name(drawn: random.Random, example: Example) -> Example | None
 
 _REWRITINGS: Sequence[Rewriting] = (_in_lower_case, _in_capitals, _as_hashtag, _with_another_name)
 _WEIGHTS = (4, 1, 2, 2)
+_LISTS_SHARE = 0.1  # so many more for each copy
 
 
 def _with_letters(example: Example, written: Callable[[str], str]) -> Example | None:

@@ -129,7 +129,7 @@ def test_a_variant_changes_fields_of_model_and_recipe_and_says_so_in_its_name() 
         ("moon-word+cnn", r"expected \+FIELD=VALUE"),
         (
             "moon-word+word_dimension=50",
-            "^word_dimension: expected nothing said of it, it is the dimension of the word v",
+            "^word_dimension: expected nothing said of it, it is the dimension of the v",
         ),
         ("moon-word+hidden=5+hidden=6", r"^preset moon-word\+hidden=5\+hidden=6: expected hidden once, got 5 and 6"),
         ("minilm+hidden=5", "^hidden: would change nothing in preset minilm, expected an entity_encoder with it"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mner_model.data.annotation_exports import Export, ImportChoices, read_export
@@ -478,6 +478,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
+@example([{}, {"data": {}}])
 def test_whatever_the_json_is_it_is_read_or_refused_in_one_line(value: object) -> None:
     try:
         texts = read_export(json.dumps(value).encode(), "a.json", ENGLISH).texts

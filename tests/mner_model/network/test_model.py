@@ -95,6 +95,7 @@ def test_every_configuration_gives_a_loss_with_gradients(
         {"entity_encoder": "none"},
         {"segmentation_weight": 1.0},
         {"batch_norm": True},
+        {"reads_bounds": True},
     ],
 )
 def test_every_part_learns_and_keeps_posts_apart(

@@ -1,5 +1,7 @@
 from collections.abc import Sequence
 
+import pytest
+
 from mner_model.data.conll import example_from_words
 from mner_model.data.examples import Example, SpanExample
 from mner_model.text.labels import Span
@@ -16,7 +18,18 @@ def span_example(lang: str | None = "en") -> SpanExample:
 
 
 def copies(example: Example, count: int = 300) -> Sequence[Example]:
+    """But for lists."""
+    return [copy for copy in all_copies(example, count) if not is_list(copy)]
+
+
+def all_copies(example: Example, count: int = 300) -> Sequence[Example]:
     return rewritten([example] * count, 1.0, seed=0)
+
+
+def is_list(copy: Example) -> bool:
+    names = [surface.casefold() for surface, _ in copy.mentions()]
+    lines = [line.lstrip("-•1. ").casefold() for line in copy.text.split("\n")]
+    return lines == names
 
 
 def test_copies_come_in_every_way_people_write_and_keep_their_mentions() -> None:
@@ -53,6 +66,26 @@ def test_a_share_is_copied_the_same_way_for_one_seed() -> None:
 
 
 def test_a_text_that_would_grow_in_lower_case_is_left_alone() -> None:
-    text = "İstanbul"
-    example = SpanExample(text, tokenize(text), lang="tr", spans=(Span(0, 8, "LOC"),))
-    assert {copy.text for copy in copies(example)} == {"#İstanbul", "#i̇stanbul", "İSTANBUL"}
+    text = "in İstanbul"
+    example = SpanExample(text, tokenize(text), lang="tr", spans=(Span(3, 11, "LOC"),))
+    assert {copy.text for copy in copies(example)} == {"in #İstanbul", "in #i̇stanbul", "IN İSTANBUL"}
+
+
+@pytest.mark.parametrize("example", [span_example("de"), WORDS])
+def test_lists_have_a_name_a_line_and_nothing_beside_it(example: Example) -> None:
+    lists = [copy for copy in all_copies(example) if is_list(copy)]
+    assert 15 < len(lists) < 40
+    assert any(copy.text.islower() for copy in lists)
+    assert any("\n" in copy.text for copy in lists)
+    for copy in lists:
+        assert (copy.lang, copy.types) == (example.lang, example.types)
+        assert copy.judged(copy.token_spans()).predicted == copy.judged(()).gold
+        assert {(name.casefold(), type_) for name, type_ in copy.mentions()} <= {
+            ("serena williams", "PER"),
+            ("oslo", "LOC"),
+        }
+
+
+def test_posts_without_names_make_no_lists() -> None:
+    plain = SpanExample("so tired", tokenize("so tired"), lang="en")
+    assert {copy.text for copy in all_copies(plain)} == {"SO TIRED"}

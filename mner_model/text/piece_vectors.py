@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from mner_model.errors import Failure
 from mner_model.text.tokenizer import Tokens
-from mner_model.text.word_pieces import WordPieces
+from mner_model.text.word_pieces import FIRST_PIECE, WordPieces
 
 _FORMAT = "mner piece vectors 1"
 
@@ -71,13 +71,17 @@ def read_piece_vectors(path: Path) -> PieceVectors:
 def trained_pieces_first(
     posts: Iterable[Tokens], vectors: PieceVectors
 ) -> tuple[WordPieces, npt.NDArray[np.float32], int]:
-    """The pieces, those of posts first; float32 [pieces + 1, dimension], row 0 for none; how many rows are of posts."""
+    """The pieces, those of posts first; their vectors, float32 [numbers, dimension]; how many rows posts make use of.
+
+    The rows of no piece and of marks are zeros.
+    """
     cutter = WordPieces(vectors.pieces, vectors.scores.tolist())
-    seen = {number - 1 for tokens in posts for of_token in cutter.ids(tokens) for number in of_token}
+    used = {number for tokens in posts for of_token in cutter.ids(tokens) for number in of_token}
+    seen = {number - FIRST_PIECE for number in used if number >= FIRST_PIECE}
     order = [*sorted(seen), *(number for number in range(len(vectors.pieces)) if number not in seen)]
-    table = np.zeros((len(order) + 1, vectors.vectors.shape[1]), dtype=np.float32)
-    table[1:] = vectors.vectors[order]
+    table = np.zeros((len(order) + FIRST_PIECE, vectors.vectors.shape[1]), dtype=np.float32)
+    table[FIRST_PIECE:] = vectors.vectors[order]
     # rounded as a checkpoint keeps them
     scores = [round(float(vectors.scores[number]), 4) for number in order]
     pieces = WordPieces((vectors.pieces[number] for number in order), scores)
-    return pieces, table, len(seen) + 1
+    return pieces, table, len(seen) + FIRST_PIECE

@@ -18,7 +18,7 @@ from mner_model.network.text_encoder import TextEncoder
 from mner_model.text.piece_vectors import PieceVectors
 from mner_model.text.pieces import PieceTokenizer
 from mner_model.text.tokenizer import tokenize
-from mner_model.text.word_pieces import WordPieces
+from mner_model.text.word_pieces import FIRST_PIECE, WordPieces
 
 _DEVIATION = 0.4  # of the numbers of all vectors; about that of GloVe's
 _PIECES_AT_ONCE = 512
@@ -48,15 +48,16 @@ def reduced_pieces(
     letters: Counter[str] = Counter()
     for text in texts:
         tokens = tokenize(text)
-        counts.update(number - 1 for of_token in cutter.ids(tokens) for number in of_token)
+        numbers = (number for of_token in cutter.ids(tokens) for number in of_token)
+        counts.update(number - FIRST_PIECE for number in numbers if number >= FIRST_PIECE)
         letters.update("".join(tokens.surfaces))
     written = _of_scripts(letters)
     rest = (n for n in np.argsort(-np.array(scores)).tolist() if n not in counts and written.fullmatch(pieces[n]))
     kept = [*(number for number, _ in counts.most_common()), *rest][:size]
     if len(kept) < size:
         raise ConfigError(f"--size {size}: expected at most the {len(kept):,} pieces of the texts' scripts")
-    numbers = _numbers(tokenizer)
-    vectors = _read_alone(encoder, tokenizer, [numbers[pieces[number]] for number in kept], on_progress)
+    number_of = _numbers(tokenizer)
+    vectors = _read_alone(encoder, tokenizer, [number_of[pieces[number]] for number in kept], on_progress)
     if dimension > vectors.shape[1]:
         raise ConfigError(f"--dimension {dimension}: expected at most the {vectors.shape[1]} of the Transformer")
     return PieceVectors(

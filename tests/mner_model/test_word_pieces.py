@@ -94,7 +94,7 @@ def test_a_checkpoint_tags_as_what_was_trained(trained: Checkpoint, tmp_path: Pa
         (lambda lines: None, "pieces.txt is missing, its pieces of words need it"),
         (lambda lines: [*lines, lines[0]], "pieces.txt is damaged: expected each piece once"),
         (lambda lines: [*lines, "▁x"], "pieces.txt is damaged: could not convert"),
-        (lambda lines: lines[:-1], r"pieces.codes expected \(7, 3\), got \(8, 3\)"),
+        (lambda lines: lines[:-1], r"pieces.codes expected \(10, 3\), got \(11, 3\)"),
     ],
 )
 def test_pieces_that_are_not_the_checkpoints_are_refused(

@@ -41,6 +41,6 @@ def test_another_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
 
 def test_the_pieces_of_posts_come_first_with_their_vectors() -> None:
     pieces, table, trained = trained_pieces_first([tokenize("Rio")], VECTORS)
-    assert (pieces.pieces, trained) == (("▁Rio", "▁in", "é", "▁Oslo"), 2)
-    assert table.tolist() == [[0, 0], *VECTORS.vectors[[3, 0, 1, 2]].tolist()]
+    assert (pieces.pieces, trained) == (("▁Rio", "▁in", "é", "▁Oslo"), 5)
+    assert table.tolist() == [*[[0, 0]] * 4, *VECTORS.vectors[[3, 0, 1, 2]].tolist()]
     assert pieces.scores[0] == -3.1416, "as a checkpoint keeps it"

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from mner_model.text.tokenizer import tokenize
 from mner_model.text.word_pieces import WordPieces
 
-PIECES = "▁ ▁Oslo ▁O s lo ▁in ' - ▁US US China 東京 東 京 都 の ▁東 # ▁# Nor way Norway".split()
+PIECES = "▁ ▁Oslo ▁O s lo ▁in ' - ▁US US China 東京 東 京 都 の ▁東 # ▁# Nor way Norway 東京大学".split()
 CUTTER = WordPieces(PIECES, (-1.0 - (len(piece) < 3) * 3 for piece in PIECES))
 
 
 def pieces_of(text: str) -> list[list[str]]:
-    return [[PIECES[number - 1] for number in of_token] for of_token in CUTTER.ids(tokenize(text))]
+    """Marks as they are meant: [ begins, - goes on, ] ends."""
+    names = ["", "[", "-", "]", *PIECES]
+    return [[names[number] for number in of_token] for of_token in CUTTER.ids(tokenize(text))]
 
 
 @pytest.mark.parametrize(
@@ -22,7 +24,12 @@ def pieces_of(text: str) -> list[list[str]]:
         ("Oslo's", [["▁Oslo"], ["'", "s"]]),
         ("US-China", [["▁US"], ["-"], ["China"]]),
         ("#Norway", [["▁#"], ["Norway"]]),
-        ("東京都の", [["東京", "東"], ["東京", "京"], ["都"], ["の"]]),
+        ("東京都の", [["東京", "東", "["], ["東京", "京", "]"], ["都"], ["の"]]),
+        ("東京都立", [["東京", "東", "["], ["東京", "京", "]"], ["都"], []]),
+        (
+            "都東京大学",
+            [["都"], ["東京大学", "東", "["], ["東京大学", "京", "-"], ["東京大学", "-"], ["東京大学", "]"]],
+        ),
         ("in https://t.co/x", [["▁in"], []]),
         ("zzz", [[]]),
         ("", []),

@@ -34,13 +34,15 @@ def evaluate_checkpoint(
         captions = None
     examples = read_examples(data, captions=captions)
     started, worked = perf_counter(), process_time()
-    judged = _judged(predictor, examples, on_progress)
+    predictions = _predictions(predictor, examples, on_progress)
     seconds, core_seconds = perf_counter() - started, process_time() - worked
+    judged = _judged(examples, predictions)
     scores = _score(predictor, judged).to_json()
     scores["lenient_f1_interval"] = f1_interval(judged)
     if captions is not None:
         alone = [replace(example, caption=None) for example in examples]
-        without = _score(predictor, _judged(predictor, alone, on_progress)).to_json()
+        predictions = _predictions(predictor, alone, on_progress)
+        without = _score(predictor, _judged(alone, predictions)).to_json()
         scores["without_images"] = {reading: without[reading] for reading in ("strict", "lenient")}
     return {
         "model": {
@@ -80,17 +82,21 @@ def _features_fingerprint(predictor: Predictor, examples: Sequence[Example]) -> 
     return predictor.features_fingerprint(_document(predictor, example) for example in examples)
 
 
-def _judged(predictor: Predictor, examples: Sequence[Example], on_progress: Callable[[int, int], None]) -> list[Judged]:
-    """What is predicted of each example, beside its gold."""
+def _predictions(
+    predictor: Predictor, examples: Sequence[Example], on_progress: Callable[[int, int], None]
+) -> list[Prediction]:
     predictions: list[Prediction] = []
     for start in range(0, len(examples), _POSTS_PER_CALL):
         documents = [_document(predictor, example) for example in examples[start : start + _POSTS_PER_CALL]]
         predictions += predictor.predict(documents)
         on_progress(len(predictions), len(examples))
-    return [
-        example.judged(prediction.spans(example.tokens))
-        for example, prediction in zip(examples, predictions, strict=True)
-    ]
+    return predictions
+
+
+def _judged(examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[Judged]:
+    """What is predicted of each example, beside its gold."""
+    pairs = zip(examples, predictions, strict=True)
+    return [example.judged(prediction.spans(example.tokens)) for example, prediction in pairs]
 
 
 def _document(predictor: Predictor, example: Example) -> Document:
